@@ -1,0 +1,1 @@
+"""Everything that knows Lofty: `wire` (pure), `client` (the I/O), pacing, credentials and the account's vocabulary."""

@@ -1,0 +1,158 @@
+"""Lofty's operations as typed calls; records come back as models, lists as pages."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from lofty_mcp.client import wire
+from lofty_mcp.client.client import Hook, LoftyClient
+from lofty_mcp.models.leads import LeadRecord
+from lofty_mcp.models.people import Member, Org
+
+MOST_PAGES = 40
+"""Pages of one list that a single call follows before it says that it stopped."""
+
+Row = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LeadPage:
+    """A page of the lead list, row by row as Lofty sent it, and the number of rows that its metadata announces."""
+
+    records: list[LeadRecord]
+    total: int | None
+
+
+async def me(client: LoftyClient) -> Member:
+    """GET /v1.0/me, the recommended probe of a credential (reference §7)."""
+    return Member.model_validate(wire.unwrap(await client.send(wire.get("/v1.0/me")), "user"))
+
+
+async def member(client: LoftyClient, account: str) -> Member:
+    """GET /v1.0/members/{account}."""
+    return Member.model_validate(wire.unwrap(await client.send(wire.member(account)), "member"))
+
+
+async def org(client: LoftyClient) -> Org:
+    """GET /v1.0/org."""
+    return Org.model_validate(wire.unwrap(await client.send(wire.get("/v1.0/org")), "org"))
+
+
+async def members(client: LoftyClient) -> list[Member]:
+    """All members of the team, page by page."""
+    found: dict[str, Member] = {}
+    for _ in range(MOST_PAGES):
+        body = await client.send(wire.members(len(found)))
+        page = [Member.model_validate(row) for row in wire.rows(body, "members")]
+        fresh = {m.id or m.member_user_id or m.email or "": m for m in page}
+        fresh = {key: m for key, m in fresh.items() if key and key not in found}
+        found |= fresh
+        total = wire.total(body)
+        if not fresh or (
+            len(found) >= total if total is not None else not wire.looks_full(len(page), wire.MEMBER_PAGE)
+        ):
+            break
+    return list(found.values())
+
+
+async def pipelines(client: LoftyClient) -> list[str]:
+    """The names of the team's lead pipelines (its stages), as Lofty spells them."""
+    names: list[str] = []
+    for page in range(MOST_PAGES):
+        rows = wire.rows(await client.send(wire.pipelines(page)), "pipelines")
+        fresh = [n for row in rows if isinstance(n := row.get("name"), str) and n and n not in names]
+        names += fresh
+        if not fresh or not wire.looks_full(len(rows), wire.PIPELINE_PAGE):
+            break
+    return names
+
+
+async def tags(client: LoftyClient) -> list[str]:
+    """The names of the team's tag definitions, as Lofty spells them.
+
+    The list mixes definitions (`leadId` 0) with tags applied to leads, hidden ones included (quirk 26).
+    """
+    rows = wire.rows(await client.send(wire.get("/v1.0/teamFeatures/listTag")), "tags")
+    return list(
+        dict.fromkeys(n for row in rows if not row.get("leadId") and isinstance(n := row.get("tagName"), str) and n)
+    )
+
+
+async def lead(client: LoftyClient, lead_id: str) -> LeadRecord:
+    """GET /v1.0/leads/{leadId}."""
+    return LeadRecord.model_validate(wire.unwrap(await client.send(wire.lead(lead_id)), "lead"))
+
+
+async def leads(client: LoftyClient, filters: Mapping[str, Any], *, offset: int, limit: int) -> LeadPage:
+    """A page of GET /v1.0/leads."""
+    body = await client.send(wire.leads(filters, offset=offset, limit=limit))
+    return LeadPage([LeadRecord.model_validate(row) for row in wire.rows(body, "leads")], wire.total(body))
+
+
+async def put_lead(client: LoftyClient, lead_id: str, body: Mapping[str, Any], before: Hook | None = None) -> Any:
+    """PUT /v1.0/leads/{leadId}; the answer holds only the id."""
+    return await client.send(wire.put_lead(lead_id, body), before)
+
+
+async def delete_lead(client: LoftyClient, lead_id: str, reason: str, before: Hook | None = None) -> Any:
+    """DELETE /v1.0/leads/{leadId}, to the trash."""
+    return await client.send(wire.delete_lead(lead_id, reason), before)
+
+
+async def assign_lead(client: LoftyClient, lead_id: str, role: str, account: str, before: Hook | None = None) -> Any:
+    """POST /v1.0/leads/{leadId}/assignment."""
+    return await client.send(wire.assign_lead(lead_id, role, account), before)
+
+
+async def notes(client: LoftyClient, lead_id: str) -> list[Row]:
+    """GET /v1.0/notes: all notes of a lead."""
+    return wire.rows(await client.send(wire.notes(lead_id)), "notes")
+
+
+async def tasks(client: LoftyClient, lead_id: str) -> list[Row]:
+    """GET /v2.0/tasks: all tasks and appointments of a lead."""
+    return wire.rows(await client.send(wire.tasks(lead_id)), "tasks")
+
+
+async def site_activities(client: LoftyClient, lead_id: str) -> AsyncIterator[list[Row]]:
+    """Pages of GET /v1.0/leads/{leadId}/activities, newest first; a repeated page ends them."""
+    request: Callable[[int], wire.Request] = lambda page: wire.site_activities(lead_id, page)  # noqa: E731
+    async for page in _numbered(client, request, wire.SITE_PAGE, "activities"):
+        yield page
+
+
+async def system_logs(client: LoftyClient, lead_id: str) -> AsyncIterator[list[Row]]:
+    """Pages of GET /v1.0/systemLogs, newest first; 403 unless the caller is owner or shared agent."""
+    async for page in _numbered(
+        client, lambda page: wire.system_logs(lead_id, page), wire.SYSTEM_LOG_PAGE, "timeLines"
+    ):
+        yield page
+
+
+async def communications(client: LoftyClient, lead_id: str) -> AsyncIterator[list[Row]]:
+    """Pages of GET /v2.0/leads/{leadId}/activities, oldest first."""
+    offset, previous = 0, None
+    while True:
+        page = wire.rows(await client.send(wire.communications(lead_id, offset)), "activities")
+        if not page or wire.same_rows(page, previous):
+            return
+        yield page
+        if not wire.looks_full(len(page), wire.COMMUNICATION_PAGE):
+            return
+        offset, previous = offset + len(page), page
+
+
+async def _numbered(
+    client: LoftyClient, request: Callable[[int], wire.Request], size: int, key: str
+) -> AsyncIterator[list[Row]]:
+    number, previous = 0, None
+    while True:
+        body = await client.send(request(number))
+        page = wire.rows(body, key)
+        if not page or wire.same_rows(page, previous):
+            return
+        yield page
+        if not wire.looks_full(len(page), size) or (isinstance(body, dict) and body.get("hasMore") in (0, False)):
+            return
+        number, previous = number + 1, page

@@ -1,0 +1,111 @@
+"""What an account calls things: its own user, members, stages and tags, kept for five minutes.
+
+Never a verdict on a lead. Words met on leads (`Seen`) belong to one viewer, since only leads that this viewer may see
+may teach it a word.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+from zoneinfo import ZoneInfo
+
+import anyio
+
+from lofty_mcp.client import endpoints
+from lofty_mcp.client.client import LoftyClient
+from lofty_mcp.errors import NotFound, PermissionDenied, RejectedByLofty
+from lofty_mcp.models.clean import line
+from lofty_mcp.models.leads import LeadRecord
+from lofty_mcp.models.people import Member, Org
+
+FRESH_SECONDS = 300.0
+
+T = TypeVar("T")
+
+
+@dataclass
+class _Kept:
+    value: Any = None
+    until: float = float("-inf")
+    lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+
+@dataclass
+class Seen:
+    """Words met on leads that one viewer has seen."""
+
+    stages: dict[str, None] = field(default_factory=dict)
+    tags: dict[str, None] = field(default_factory=dict)
+    sources: dict[str, None] = field(default_factory=dict)
+
+    def learn(self, lead: LeadRecord) -> None:
+        """Remember the words of a lead that passed the gate."""
+        for words, found in ((self.stages, [lead.stage]), (self.tags, lead.tag_names), (self.sources, [lead.source])):
+            words.update(dict.fromkeys(word for word in found if word))
+
+
+@dataclass
+class Vocabulary:
+    """One credential's words; each list is fetched once however many calls wait for it."""
+
+    client: LoftyClient
+    clock: Callable[[], float]
+    _kept: dict[str, _Kept] = field(default_factory=dict)
+
+    async def me(self) -> Member:
+        """The credential's own user."""
+        return await self._get("me", lambda: endpoints.me(self.client))
+
+    async def own_record(self) -> Member | None:
+        """The member record under the own user's e-mail address; None if Lofty shows none."""
+
+        async def fetch() -> Member | None:
+            email = (await self.me()).email
+            if not email:
+                return None
+            try:
+                found = await endpoints.member(self.client, email)
+            except (PermissionDenied, RejectedByLofty, NotFound):
+                return None
+            return found if (found.email or "").casefold() == email.casefold() else None
+
+        return await self._get("own_record", fetch)
+
+    async def org(self) -> Org:
+        """The account's organisation."""
+        return await self._get("org", lambda: endpoints.org(self.client))
+
+    async def members(self, *, again: bool = False) -> list[Member]:
+        """The team's members; `again` fetches what is older than this call."""
+        return await self._get("members", lambda: endpoints.members(self.client), again=again)
+
+    async def stages(self, *, again: bool = False) -> list[str]:
+        """The names of the lead pipelines, as Lofty spells them."""
+        return await self._get("stages", lambda: endpoints.pipelines(self.client), again=again)
+
+    async def tags(self, *, again: bool = False) -> list[str]:
+        """The names of the tag definitions, as Lofty spells them."""
+        return await self._get("tags", lambda: endpoints.tags(self.client), again=again)
+
+    async def zone(self) -> ZoneInfo:
+        """The account's time zone, UTC where Lofty names none that is known."""
+        try:
+            return ZoneInfo((await self.me()).time_zone_id or "UTC")
+        except (KeyError, ValueError, OSError, PermissionDenied, RejectedByLofty, NotFound):
+            return ZoneInfo("UTC")
+
+    async def _get(self, name: str, fetch: Callable[[], Awaitable[T]], *, again: bool = False) -> T:
+        kept = self._kept.setdefault(name, _Kept())
+        asked_at = self.clock()
+        if again or kept.until <= asked_at:
+            async with kept.lock:
+                # Somebody who held the lock before us may have fetched it after we asked.
+                if kept.until - FRESH_SECONDS < asked_at and (again or kept.until <= asked_at):
+                    kept.value = await fetch()
+                    kept.until = self.clock() + FRESH_SECONDS
+        return cast(T, kept.value)
+
+
+def spelled(name: str, raw: Iterable[str]) -> str | None:
+    """The entry of `raw` that reads as `name` once cleaned, in Lofty's own spelling."""
+    return next((word for word in raw if line(word) == name), None)

@@ -1,0 +1,105 @@
+"""One line per round in the ledger: who did what to which leads, what was decided and what came of it."""
+
+import hmac
+import logging
+import math
+import time
+from hashlib import sha256
+from typing import Any
+
+import anyio
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+
+from lofty_mcp.app import CALL, App, Call
+from lofty_mcp.guard.effects import Effect
+from lofty_mcp.ledger import AuditEntry, Ledger, LedgerError
+
+log = logging.getLogger(__name__)
+
+ROUNDS = ("tools/call", "resources/read", "prompts/get", "completion/complete")
+"""The requests that may touch the CRM."""
+MOST_AT_ONCE = 100
+
+
+class AuditLog:
+    """The way into the ledger's audit table: at once for a write, soon after for a read, which never waits for it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._send, self._receive = anyio.create_memory_object_stream[AuditEntry](math.inf)
+
+    def soon(self, entry: AuditEntry) -> None:
+        """Append `entry` when `run` comes to it."""
+        self._send.send_nowait(entry)
+
+    async def now(self, entries: list[AuditEntry]) -> None:
+        """Append `entries`; what they tell of has happened, so a failure is only logged."""
+        try:
+            await self._ledger.audit(entries)
+        except LedgerError:
+            log.error("the audit log could not be written", extra={"count": len(entries)})
+
+    async def run(self) -> None:
+        """Append what `soon` was given, until `close`."""
+        async for entry in self._receive:
+            with anyio.CancelScope(shield=True):
+                await self.now([entry, *self._waiting()])
+
+    async def close(self) -> None:
+        """Append the rest and let `run` end."""
+        self._send.close()
+        with anyio.CancelScope(shield=True):
+            while rest := self._waiting():
+                await self.now(rest)
+
+    def _waiting(self) -> list[AuditEntry]:
+        found: list[AuditEntry] = []
+        while len(found) < MOST_AT_ONCE:
+            try:
+                found.append(self._receive.receive_nowait())
+            except (anyio.WouldBlock, anyio.EndOfStream, anyio.ClosedResourceError):
+                break
+        return found
+
+
+async def audited(ctx: ServerRequestContext[App, Any], call_next: CallNext) -> HandlerResult:
+    """Middleware: open the call that everything below works on, and write its line when the round ends."""
+    if ctx.method not in ROUNDS or ctx.request_id is None:
+        return await call_next(ctx)
+    app = ctx.lifespan_context
+    call = app.open_call()
+    token = CALL.set(call)
+    started = time.perf_counter()
+    try:
+        return await call_next(ctx)
+    except BaseException:
+        call.outcome = "failed"
+        raise
+    finally:
+        CALL.reset(token)
+        name = str((ctx.params or {}).get("name", "")) if ctx.method == "tools/call" else ctx.method
+        entry = _entry(call, name, (time.perf_counter() - started) * 1000)
+        if app.effects.get(name, Effect.READ) is Effect.READ:
+            app.audit.soon(entry)
+        else:
+            with anyio.CancelScope(shield=True):
+                await app.audit.now([entry])
+
+
+def _entry(call: Call, name: str, duration_ms: float) -> AuditEntry:
+    known = name in call.app.effects or name in ROUNDS  # a name that we do not know is the caller's text
+    return AuditEntry(
+        at=call.began,
+        principal=call.account.principal,
+        tool=name if known else "unknown tool",
+        effect=call.app.effects.get(name, Effect.READ).name.lower(),
+        decision=call.decision,
+        outcome=call.outcome,
+        leads=tuple(hashed(lead_id, call.app.secret) for lead_id in call.leads),
+        duration_ms=duration_ms,
+    )
+
+
+def hashed(lead_id: str, secret: bytes) -> str:
+    """A lead id as the audit log shows it: the same for the same lead, and no way back."""
+    return hmac.new(secret, lead_id.encode(), sha256).hexdigest()[:16]

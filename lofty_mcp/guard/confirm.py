@@ -1,0 +1,275 @@
+"""Whether a planned act goes ahead: asked of a person where the client can, else in two steps."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import anyio
+from mcp.server.mcpserver import AcceptedElicitation, Elicit, ElicitationResult, Resolve
+from mcp.shared.exceptions import MCPError
+from mcp.types.version import is_version_at_least
+from pydantic import BaseModel, Field
+
+from lofty_mcp.app import Call, Ctx, call
+from lofty_mcp.errors import Refused
+from lofty_mcp.guard.effects import Allow, Ask, Effect, Policy, Refuse, decide
+from lofty_mcp.guard.tickets import (
+    ALL_WRITES_SECONDS,
+    PLAN_SECONDS,
+    Act,
+    Executor,
+    Plan,
+    Step,
+    issue_code,
+    make_plan,
+    still_fits,
+)
+from lofty_mcp.models.base import iso
+from lofty_mcp.models.results import RowResult, WriteResult, status_of
+
+QUESTION_SECONDS = 120.0
+MOST_QUESTIONS = 3
+ASKING_ERA = "2026-07-28"
+"""The first protocol revision in which a question is a result instead of a request to the client."""
+
+
+class Approval(BaseModel):
+    """The form behind a question; its box starts unticked, and an empty answer is a no."""
+
+    ok: bool = Field(False, title="Go ahead", description="Tick to carry this out.")
+
+
+@dataclass(frozen=True)
+class Go:
+    """Carry out this plan."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Do nothing now; answer this."""
+
+    result: WriteResult
+
+
+Verdict = Go | Stop
+Answer = ElicitationResult[Any]
+"""What a write tool's resolver yields: a verdict of ours, or a person's answer to the question."""
+
+
+async def plan_act(act: Act, lead_ids: list[str], code: str | None) -> Plan:
+    """Plan `act` for the call being served; see `make_plan`."""
+    current = call()
+    current.leads = list(lead_ids)
+    with anyio.fail_after(PLAN_SECONDS):
+        return await make_plan(current.crm, current.app.ledger, current.account.principal, act, lead_ids, code)
+
+
+def asker(planner: Callable[..., Awaitable[Plan]]) -> Callable[..., Awaitable[Verdict | Elicit[Approval]]]:
+    """The resolver of a write tool's `answer`, decided on the plan that `planner` makes."""
+
+    async def ask(plan: Plan, ctx: Ctx) -> Verdict | Elicit[Approval]:
+        return await verdict(plan, ctx)
+
+    ask.__annotations__["plan"] = Annotated[Plan, Resolve(planner)]
+    return ask
+
+
+async def verdict(plan: Plan, ctx: Ctx) -> Verdict | Elicit[Approval]:
+    """Whether `plan` goes ahead, or the question that decides it.
+
+    Raises:
+        Refused: the operator's rules or this client do not allow it.
+    """
+    current = call()
+    if await still_fits(current.app.ledger, plan):
+        current.decision = "confirmed"
+        return Go(plan)
+    decision = decide(plan.act.effect, len(plan.steps), policy(ctx, current))
+    current.decision = type(decision).__name__.lower()
+    match decision:
+        case Refuse(why):
+            raise Refused(why)
+        case Allow():
+            return Go(plan)
+        case Ask() if not plan.open_steps:
+            return Go(plan)  # nothing would be written
+        case Ask(two_steps=True):
+            current.outcome = "confirmation_required"
+            return Stop(await _preview(current, plan))
+        case Ask() if _is_asking_era(ctx):
+            current.outcome = "asked"
+            return Elicit(question(plan), Approval)
+    return await _push(plan, ctx)
+
+
+async def carry_out(ctx: Ctx, plan: Plan, answer: Answer) -> WriteResult:
+    """The end of every write tool: what a person's answer or our verdict leads to."""
+    match answer:
+        case AcceptedElicitation(data=Stop(result)):
+            return result
+        case AcceptedElicitation(data=Go(decided)):
+            return await _execute(ctx, decided)
+        case AcceptedElicitation(data=Approval(ok=True)):
+            call().decision = "accepted"
+            return await _execute(ctx, plan)
+    return _declined(plan)
+
+
+def policy(ctx: Ctx, current: Call) -> Policy:
+    """What the operator allows here and what this client can do."""
+    settings = current.app.settings
+    return Policy(settings.mode, Effect[settings.ask_from.upper()], can_ask(ctx))
+
+
+def can_ask(ctx: Ctx) -> bool:
+    """Whether this client shows forms: declared, and either asked by result or over a channel that is there."""
+    elicitation = ctx.client_capabilities.elicitation if ctx.client_capabilities else None
+    if elicitation is None or (elicitation.form is None and elicitation.url is not None):
+        return False
+    return _is_asking_era(ctx) or ctx.session.can_send_request
+
+
+def question(plan: Plan) -> str:
+    """What a person is asked: the records just read, from → to, and a reference to exactly this plan."""
+    return f"{preview(plan)}\n(reference {plan.reference})"
+
+
+def preview(plan: Plan) -> str:
+    """What would happen, lead by lead."""
+    lines = [plan.act.title]
+    for step in plan.steps:
+        if step.lead is not None:
+            change = "already so" if plan.act.done(step.lead) else _change(plan.act, step)
+            lines.append(f"- {step.lead.name} ({step.lead_id}): {change}")
+    missing = sum(step.lead is None for step in plan.steps)
+    if missing:
+        lines.append(f"- {missing} of the ids given: no such lead")
+    return "\n".join(lines)
+
+
+def _change(act: Act, step: Step) -> str:
+    assert step.lead is not None  # noqa: S101 - narrowed by the caller
+    before, after = act.before(step.lead), act.after(step.lead)
+    moves = "; ".join(f"{name} {_shown(before.get(name))} → {_shown(value)}" for name, value in after.items())
+    consequence = act.consequence(step.lead)
+    return f"{moves}. {consequence}" if consequence else moves
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value) or "none"
+    return "none" if value in (None, "") else str(value)
+
+
+async def _push(plan: Plan, ctx: Ctx) -> Verdict:
+    """Ask over the 2025 era's channel, within a time limit; then read the records again."""
+    current = call()
+    for _ in range(MOST_QUESTIONS):
+        if not await _said_yes(question(plan), ctx):
+            return Stop(_declined(plan))
+        again = await plan_act(plan.act, [step.lead_id for step in plan.steps], plan.code)
+        if again.reference == plan.reference:
+            current.decision = "accepted"
+            return Go(again)
+        plan = again
+    raise Refused("The leads keep changing while they are being asked about. Nothing was changed.")
+
+
+async def _said_yes(text: str, ctx: Ctx) -> bool:
+    with anyio.move_on_after(QUESTION_SECONDS):
+        try:
+            answer = await ctx.elicit(text, Approval)
+        except (MCPError, ValueError):
+            return False  # the client failed, or answered without the form: not a yes
+        return isinstance(answer, AcceptedElicitation) and answer.data.ok
+    return False
+
+
+async def _preview(current: Call, plan: Plan) -> WriteResult:
+    code, expires_at = await issue_code(current.app.ledger, plan, current.app.settings.confirmation_ttl)
+    return WriteResult(
+        status="confirmation_required",
+        results=_untouched(plan),
+        confirmation=code,
+        expires_at=_when(expires_at),
+        preview=preview(plan),
+        note="That code does not fit: it was never given for this, has expired, or the lead has changed since. "
+        "Nothing was changed."
+        if plan.code
+        else None,
+    )
+
+
+def _declined(plan: Plan) -> WriteResult:
+    current = call()
+    current.decision = current.outcome = "declined"
+    return WriteResult(
+        status="declined",
+        results=_untouched(plan),
+        note="Nothing was changed. If this app never showed a question, its operator can set LOFTY_MCP_MODE=code to "
+        "confirm by code instead.",
+    )
+
+
+async def _execute(ctx: Ctx, plan: Plan) -> WriteResult:
+    current = call()
+    executor = Executor(current.crm, current.app.ledger, current.app.owner, current.app.clock)
+    results: list[RowResult] = []
+    replayed = False
+    stop_at = anyio.current_time() + ALL_WRITES_SECONDS
+    for step in plan.steps:
+        if anyio.current_time() >= stop_at:
+            break
+        result, again = await executor.run(plan, step)
+        results.append(result)
+        replayed = replayed or again
+        await ctx.report_progress(len(results), len(plan.steps))
+    left = plan.steps[len(results) :]
+    status = status_of(results)
+    current.outcome = ",".join(sorted({row.outcome for row in results}))
+    if not left:
+        return WriteResult(status=status, results=results, replayed=replayed or None)
+    return await _unfinished(current, plan, results, left)
+
+
+async def _unfinished(current: Call, plan: Plan, results: list[RowResult], left: tuple[Step, ...]) -> WriteResult:
+    """A batch that ran out of time: what is left keeps its approval under a code."""
+    bound = {step.lead_id: plan.confirmed.get(step.lead_id, step.ticket_id) for step in plan.steps}
+    code, expires_at = await issue_code(current.app.ledger, plan, current.app.settings.confirmation_ttl, tickets=bound)
+    rest = [RowResult(lead_id=step.lead_id, outcome="not_applied", note="Not begun yet.") for step in left]
+    return WriteResult(
+        status="partial",
+        results=[*results, *rest],
+        confirmation=code,
+        expires_at=_when(expires_at),
+        note=f"{len(left)} leads are left. Repeat the same call with this confirmation code to go on.",
+    )
+
+
+def _untouched(plan: Plan) -> list[RowResult]:
+    rows = []
+    for step in plan.steps:
+        if step.lead is None:
+            rows.append(RowResult(lead_id=step.lead_id, outcome="not_found"))
+            continue
+        outcome = "no_change" if plan.act.done(step.lead) else "not_applied"
+        rows.append(
+            RowResult(
+                lead_id=step.lead_id,
+                outcome=outcome,
+                before=plan.act.before(step.lead),
+                after=plan.act.after(step.lead),
+            )
+        )
+    return rows
+
+
+def _when(epoch: float) -> str | None:
+    return iso(datetime.fromtimestamp(epoch, UTC), UTC)
+
+
+def _is_asking_era(ctx: Ctx) -> bool:
+    return ctx.protocol_version is not None and is_version_at_least(ctx.protocol_version, ASKING_ERA)

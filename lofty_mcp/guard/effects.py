@@ -1,0 +1,93 @@
+"""What a call may do to the CRM, and whether a person is asked first. Pure."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from mcp.types import ToolAnnotations
+
+from lofty_mcp.settings import Mode
+
+MOST_UNASKED = 5
+"""Leads that one call may touch without being asked, or through the two steps of a client that cannot ask."""
+
+
+class Effect(IntEnum):
+    """The strongest thing that a tool does, from the mildest."""
+
+    READ = 0
+    ADD = 1
+    CHANGE = 2
+    REMOVE = 3
+    SEND = 4
+
+    @property
+    def hints(self) -> ToolAnnotations:
+        """The four hints of MCP, all written out."""
+        return ToolAnnotations(
+            read_only_hint=self is Effect.READ,
+            destructive_hint=self >= Effect.CHANGE,
+            idempotent_hint=self in (Effect.READ, Effect.ADD, Effect.CHANGE),
+            open_world_hint=True,
+        )
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the operator allows, and what this client can do."""
+
+    mode: Mode
+    ask_from: Effect
+    can_ask: bool
+
+
+@dataclass(frozen=True)
+class Allow:
+    """Go ahead."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A person is to be asked: by a question if the client can put one, else by preview and code."""
+
+    two_steps: bool
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """Not here; `why` says what would make it possible."""
+
+    why: str
+
+
+Decision = Allow | Ask | Refuse
+
+
+def decide(effect: Effect, leads: int, policy: Policy) -> Decision:
+    """Whether a call with the *effective* `effect` on so many leads goes ahead.
+
+    The number of leads is that of the ids given, never of the leads found.
+    """
+    if effect is Effect.READ:
+        return Allow()
+    if policy.mode is Mode.READ:
+        return Refuse("This server is read-only (LOFTY_MCP_MODE=read). Nothing was changed.")
+    if policy.mode is Mode.AUTO or effect < policy.ask_from:
+        return Allow()
+    if policy.can_ask:
+        return Ask(two_steps=False)
+    if policy.mode is Mode.CODE or (effect <= Effect.CHANGE and leads <= MOST_UNASKED):
+        return Ask(two_steps=True)
+    what = "more than five leads at once" if effect <= Effect.CHANGE else "something that cannot be taken back"
+    return Refuse(
+        f"This needs a person's approval of {what}, and this client cannot ask one. Do it for up to five leads at a "
+        "time, use a client that supports elicitation, or let the operator set LOFTY_MCP_MODE=code. "
+        "Nothing was changed."
+    )
+
+
+def effective(effect: Effect, *, leads: int, widens: bool) -> Effect:
+    """The effect that counts for this call: an ADD that touches many leads or `widens` is asked about like a CHANGE.
+
+    `widens` marks what reaches beyond the lead: a tag name new to the account, or a tag that starts an automation.
+    """
+    return Effect.CHANGE if effect is Effect.ADD and (widens or leads > MOST_UNASKED) else effect

@@ -1,0 +1,242 @@
+"""The viewer's view of the CRM: whatever tools, resources and completions know of a lead has passed here.
+
+A lead that this viewer may not see raises the same `NotFound`, after the same requests and not before the same
+moment, as one that never existed. No verdict outlives the call it was made in.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import anyio
+
+from lofty_mcp.client import endpoints
+from lofty_mcp.client.client import Hook, LoftyClient
+from lofty_mcp.client.vocabulary import Seen, Vocabulary
+from lofty_mcp.client.wire import LEAD_PAGE, looks_full
+from lofty_mcp.errors import NotFound, PermissionDenied, RejectedByLofty
+from lofty_mcp.guard import visibility
+from lofty_mcp.guard.pages import OVERLAP, Position, after, in_order, joins, passed
+from lofty_mcp.guard.visibility import Rule, Viewer
+from lofty_mcp.models.leads import LeadRecord
+from lofty_mcp.models.people import Member
+
+FLOOR_SECONDS = 0.3
+"""No answer that holds a lead not found leaves earlier, so that Lofty's own speed tells little."""
+LOOK_AHEAD = 10
+MOST_PAGES = 60
+LAST_SECONDS = 5.0
+"""A walk that has less time left hands out a cursor instead of asking for another page."""
+
+Keep = Callable[[LeadRecord], bool]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The clock of not-found answers, given by `build_server` so that tests need not wait."""
+
+    clock: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    floor: float = FLOOR_SECONDS
+
+
+@dataclass(frozen=True)
+class Found:
+    """Visible leads of a search, where the walk stands after them, and whether there is another."""
+
+    leads: list[LeadRecord]
+    positions: list[Position]
+    """Where the walk stands after each lead."""
+    end: Position
+    """Where it stands after all of them, and after what was passed behind the last one if time ran out."""
+    more: bool
+
+
+@dataclass(frozen=True)
+class LeadQuery:
+    """A search in Lofty's terms: filters, order, and what is checked on each row again.
+
+    `keep` guards against a filter that Lofty ignored (quirk 7) and holds what Lofty cannot filter; `past` ends the
+    walk early in an order that allows it.
+    """
+
+    filters: Mapping[str, str | int | bool]
+    newest_first: bool | None
+    keep: Keep = lambda _: True
+    past: Keep = lambda _: False
+
+
+@dataclass
+class VisibleCrm:
+    """One call's gated view. Methods take either an id, or a record that this view has itself let through."""
+
+    client: LoftyClient
+    vocabulary: Vocabulary
+    seen: Seen
+    rule: Rule
+    timing: Timing
+    member_email: str | None = None
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began = self.timing.clock()
+
+    async def viewer(self) -> Viewer:
+        """Whose eyes these are; nobody's, if that cannot be known for certain."""
+        if self.member_email:
+            wanted = self.member_email.casefold()
+            acting = [m for m in await self.vocabulary.members() if (m.email or "").casefold() == wanted]
+            return visibility.viewer_of(acting[0], None, {}) if len(acting) == 1 else Viewer()
+        try:
+            me, record = await self.vocabulary.me(), await self.vocabulary.own_record()
+        except (PermissionDenied, RejectedByLofty, NotFound):
+            return Viewer()
+        return visibility.viewer_of(me, record, self.client.credential.claims())
+
+    async def lead(self, lead_id: str) -> LeadRecord:
+        """The lead, if it exists for this viewer.
+
+        Raises:
+            NotFound: it is missing, trashed or hidden; the three cannot be told apart.
+        """
+        found = await self._look(lead_id, await self.viewer())
+        if found is None:
+            await self.floor()
+            raise NotFound
+        return found
+
+    async def leads(self, lead_ids: Sequence[str]) -> list[LeadRecord | None]:
+        """The leads in the order asked for, None where one does not exist for this viewer."""
+        viewer = await self.viewer()
+        found = [await self._look(lead_id, viewer) for lead_id in lead_ids]
+        if None in found:
+            await self.floor()
+        return found
+
+    async def search(self, query: LeadQuery, position: Position, limit: int) -> Found:
+        """Up to `limit` visible leads after `position`; `more` is exact unless the walk ran too long."""
+        viewer = await self.viewer()
+        kept: list[tuple[LeadRecord, Position]] = []
+        more = False
+        async for row, at, ordered in self._walk(query, position, limit):
+            if row is None:
+                position, more = at, True
+                break
+            position = replace(at, delivered=position.delivered)
+            if ordered and query.past(row):
+                break
+            if not visibility.visible(row, viewer, self.rule):
+                continue
+            self.seen.learn(row)
+            if query.keep(row):
+                if len(kept) == limit:
+                    more = True
+                    break
+                position = replace(position, delivered=position.delivered + 1)
+                kept.append((row, position))
+        if len(kept) == limit:
+            position = kept[-1][1]
+        return Found([row for row, _ in kept], [at for _, at in kept], position, more)
+
+    async def read_back(self, lead_id: str) -> tuple[LeadRecord, bool]:
+        """The lead right after a write of this call, and whether this viewer still sees it.
+
+        Only to compare what was asked for: an assignment may have ended the viewer's own sight of the lead.
+        """
+        record = await endpoints.lead(self.client, lead_id)
+        return record, visibility.visible(record, await self.viewer(), self.rule)
+
+    async def put_lead(self, lead: LeadRecord, body: Mapping[str, Any], before: Hook) -> Any:
+        """Update a lead that was let through."""
+        return await endpoints.put_lead(self.client, lead.lead_id or "", body, before)
+
+    async def assign_lead(self, lead: LeadRecord, role: str, assignee: Member, before: Hook) -> Any:
+        """Assign a lead that was let through."""
+        return await endpoints.assign_lead(self.client, lead.lead_id or "", role, assignee.email or "", before)
+
+    async def notes(self, lead: LeadRecord) -> list[endpoints.Row]:
+        """All notes of a lead that was let through."""
+        return _of(lead, await endpoints.notes(self.client, lead.lead_id or ""))
+
+    async def tasks(self, lead: LeadRecord) -> list[endpoints.Row]:
+        """All tasks of a lead that was let through."""
+        return _of(lead, await endpoints.tasks(self.client, lead.lead_id or ""))
+
+    async def site_activities(self, lead: LeadRecord) -> AsyncIterator[list[endpoints.Row]]:
+        """Pages of what a lead that was let through did on the site, newest first."""
+        async for page in endpoints.site_activities(self.client, lead.lead_id or ""):
+            yield page
+
+    async def communications(self, lead: LeadRecord) -> AsyncIterator[list[endpoints.Row]]:
+        """Pages of the calls, texts and e-mails of a lead that was let through, oldest first."""
+        async for page in endpoints.communications(self.client, lead.lead_id or ""):
+            yield _of(lead, page)
+
+    async def system_logs(self, lead: LeadRecord) -> AsyncIterator[list[endpoints.Row]]:
+        """Pages of the change log of a lead that was let through, newest first."""
+        async for page in endpoints.system_logs(self.client, lead.lead_id or ""):
+            yield _of(lead, page)
+
+    async def stage_is_known(self, stage: str) -> tuple[bool, bool]:
+        """Whether Lofty knows `stage`, and whether a lead that this viewer sees stands there (quirk 8)."""
+        try:
+            found = await self.search(
+                LeadQuery({"stage": stage}, None, keep=lambda row: row.stage == stage), Position(), 1
+            )
+        except (NotFound, RejectedByLofty):
+            return False, False
+        return True, bool(found.leads)
+
+    async def floor(self) -> None:
+        """Wait for the earliest moment at which a not-found answer may leave."""
+        remaining = self.began + self.timing.floor - self.timing.clock()
+        if remaining > 0:
+            await self.timing.sleep(remaining)
+
+    async def _look(self, lead_id: str, viewer: Viewer) -> LeadRecord | None:
+        try:
+            record = await endpoints.lead(self.client, lead_id)
+        except NotFound:
+            return None
+        except PermissionDenied as refusal:
+            if refusal.scope:
+                raise
+            return None  # Lofty's other word for "not yours" (reference §4.2)
+        if record.lead_id != lead_id or not visibility.visible(record, viewer, self.rule):
+            return None
+        self.seen.learn(record)
+        return record
+
+    async def _walk(
+        self, query: LeadQuery, position: Position, limit: int
+    ) -> AsyncIterator[tuple[LeadRecord | None, Position, bool]]:
+        """Rows after `position`, each with the position behind it; a last None if the time or the pages ran out."""
+        start, previous, size = position.start, None, min(LEAD_PAGE, limit + LOOK_AHEAD)
+        for _ in range(MOST_PAGES):
+            if anyio.current_effective_deadline() - anyio.current_time() < LAST_SECONDS:
+                break
+            page = await endpoints.leads(self.client, query.filters, offset=start, limit=size)
+            rows, ids = page.records, [row.lead_id for row in page.records]
+            if not rows or ids == previous:
+                return
+            order = query.newest_first if position.ordered else None
+            if order is not None and not in_order(rows, newest_first=order):
+                order = None
+            if not joins(rows, start, position, newest_first=order):
+                start, previous = max(0, start - size), None
+                continue
+            for index, row in enumerate(rows):
+                if not passed(row, position, newest_first=order):
+                    position = after(position, row, start + index, newest_first=order)
+                    yield row, position, order is not None
+            if page.total is not None and start + len(rows) >= page.total:
+                return
+            if page.total is None and not looks_full(len(rows), size):
+                return
+            start, previous, size = max(start + 1, start + len(rows) - OVERLAP), ids, LEAD_PAGE
+        yield None, position, False
+
+
+def _of(lead: LeadRecord, rows: list[endpoints.Row]) -> list[endpoints.Row]:
+    # A list that ignored its leadId would show another lead's life.
+    return [row for row in rows if str(row.get("leadId", lead.lead_id)) in (lead.lead_id, "0", "None")]

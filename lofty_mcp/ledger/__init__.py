@@ -1,0 +1,140 @@
+"""What must outlive a call: tickets of writes, codes and cursors, the audit log, the shared pace.
+
+One act on one lead is a ticket. Its life: `claim` → `mark_sent` → (request) → `settle`; `release` if not one byte left.
+
+    claimed   held by its owner until the lease lapses; a lapsed claim may be taken over, since nothing was sent
+    sent      bytes may have left; never taken over, only settled, by its owner or by whoever reads back after a crash
+    settled   final, but for `unknown`, which may become `applied`
+
+Times are epoch seconds, spans are seconds. Every method raises `LedgerError` when the store fails.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Literal, Protocol
+
+__all__ = ["AuditEntry", "Handle", "Ledger", "LedgerError", "Row", "Ticket"]
+
+
+class LedgerError(Exception):
+    """The ledger could not do its work; the message is fit for a reader and names no path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One lead's part of a write, as bound by a confirmation.
+
+    `intent` digests principal, tool, effective arguments and lead; `basis` what was shown or is to be changed, and the
+    intent's generation.
+    """
+
+    lead_id: str
+    intent: str
+    basis: str
+
+    @property
+    def ticket_id(self) -> str:
+        """The identity of this act: the same row always has the same ticket."""
+        return sha256(f"{self.intent}\n{self.basis}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """One act on one lead, as it stands; `before`, `after` and `note` are forgotten after 30 days."""
+
+    id: str
+    state: Literal["claimed", "sent", "settled"]
+    outcome: str | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    note: str | None
+    lease_until: float
+    owner: str
+    settled_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """A code of 16 characters that names a payload for one principal and one purpose."""
+
+    code: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line of the audit log; `leads` are keyed hashes, never ids."""
+
+    at: float
+    principal: str
+    tool: str
+    effect: str
+    decision: str
+    outcome: str
+    leads: tuple[str, ...]
+    duration_ms: float
+
+
+class Ledger(Protocol):
+    """The store behind tickets, codes, audit and pace; each method is atomic across the processes that share it."""
+
+    async def generations(self, intents: Sequence[str]) -> dict[str, int]:
+        """How many tickets of each intent were ever settled."""
+
+    async def claim(
+        self, principal: str, tool: str, row: Row, owner: str, lease: float, *, generation: int
+    ) -> Ticket | None:
+        """Claim the row's ticket for `owner`, or answer the ticket that stands in the way.
+
+        None: it is ours for `lease` seconds. Otherwise, in this order: the row's own ticket, if sent or settled; the
+        intent's last settled ticket, if its generation is no longer `generation`; the intent's ticket that is alive
+        or sent, on whatever basis. So an identical act that races is replayed, never redone.
+        """
+
+    async def mark_sent(self, ticket_id: str, owner: str) -> bool:
+        """Record, once, that bytes may leave now; False: the claim is no longer ours and nothing may be sent."""
+
+    async def settle(
+        self,
+        ticket_id: str,
+        outcome: str,
+        *,
+        before: dict[str, Any] | None = None,
+        after: dict[str, Any] | None = None,
+        note: str | None = None,
+    ) -> Ticket:
+        """Record how it ended and answer what stands: the first settlement, except that unknown may become applied."""
+
+    async def release(self, ticket_id: str, owner: str) -> None:
+        """Forget an unsettled ticket of ours because not one byte left, even if it was marked as sent."""
+
+    async def ticket(self, ticket_id: str) -> Ticket | None:
+        """The ticket of this id."""
+
+    async def latest(self, intent: str) -> Ticket | None:
+        """The intent's ticket that is alive or sent, else the one settled last."""
+
+    async def issue(self, principal: str, purpose: str, payload: dict[str, Any], ttl: float) -> Handle:
+        """Keep a payload (JSON) under a fresh code."""
+
+    async def redeem(self, principal: str, purpose: str, code: str) -> dict[str, Any] | None:
+        """The payload; None alike for an invented, expired or foreign code and for another purpose's. Repeatable."""
+
+    async def audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Append to the audit log, which nothing can change afterwards."""
+
+    async def audited(self, *, principal: str | None = None, since: float = 0, limit: int = 100) -> list[AuditEntry]:
+        """The newest audit lines, newest first; those of one principal, or of all."""
+
+    async def take(self, key: str, want: int, rate: float, burst: float) -> tuple[int, float]:
+        """Draw up to `want` tokens from a bucket refilled at `rate` per second: (granted, seconds until one more)."""
+
+    async def writable(self) -> bool:
+        """Whether a write would be kept now."""
+
+    async def secret(self) -> bytes:
+        """32 random bytes, made once per ledger, for keyed hashes of lead ids."""
+
+    async def close(self) -> None:
+        """Finish what is under way and let go of the store."""

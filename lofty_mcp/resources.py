@@ -1,0 +1,93 @@
+"""Resources: the team's vocabulary and single leads, as JSON under `lofty://`."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mcp.server import MCPServer
+from mcp.server.mcpserver.resources import FunctionResource
+
+from lofty_mcp.app import App, call
+from lofty_mcp.errors import InvalidInput
+from lofty_mcp.models.base import View
+from lofty_mcp.models.clean import line
+from lofty_mcp.models.people import Person
+from lofty_mcp.tools.leads import read_lead
+from lofty_mcp.tools.params import lead_id as checked_id
+from lofty_mcp.tools.spec import UNTRUSTED
+from lofty_mcp.tools.team import stage_names, tag_names, whoami
+from lofty_mcp.tools.timeline import read_timeline
+
+JSON = "application/json"
+
+
+async def me() -> str:
+    """The account, whether the viewer is known, and what this server may do."""
+    return _json(await whoami())
+
+
+async def members() -> str:
+    """The members of the team: user id, name, e-mail, role, office."""
+    people = await call().account.vocabulary.members()
+    return _dump({"members": [Person.of(person).payload() for person in people]})
+
+
+async def stages() -> str:
+    """The stages that a lead can be moved to, as Lofty spells them."""
+    return _dump({"stages": [line(name) for name in await stage_names()]})
+
+
+async def tags() -> str:
+    """The tags that the account has, as Lofty spells them."""
+    return _dump({"tags": [line(name) for name in await tag_names()]})
+
+
+async def lead(lead_id: str) -> str:
+    """One lead, in full."""
+    return _json(await read_lead(_checked(lead_id), full=True))
+
+
+async def timeline(lead_id: str) -> str:
+    """The newest page of a lead's timeline; get_timeline reads on."""
+    return _json(await read_timeline(_checked(lead_id)))
+
+
+STATIC: tuple[tuple[str, str, Callable[[], Awaitable[str]]], ...] = (
+    ("lofty://me", "Who am I", me),
+    ("lofty://team/members", "Members", members),
+    ("lofty://team/stages", "Stages", stages),
+    ("lofty://team/tags", "Tags", tags),
+)
+TEMPLATES: tuple[tuple[str, str, Callable[[str], Awaitable[str]]], ...] = (
+    ("lofty://leads/{lead_id}", "Lead", lead),
+    ("lofty://leads/{lead_id}/timeline", "Lead timeline", timeline),
+)
+
+
+def register(server: MCPServer[App]) -> None:
+    """Add all resources and templates to `server`."""
+    for uri, title, fn in STATIC:
+        server.add_resource(
+            FunctionResource.from_function(fn, uri, name=_name(fn), title=title, mime_type=JSON, meta=dict(UNTRUSTED))
+        )
+    for uri, title, template in TEMPLATES:
+        server.resource(uri, name=_name(template), title=title, mime_type=JSON, meta=dict(UNTRUSTED))(template)
+
+
+def _checked(lead_id: str) -> str:
+    try:
+        return checked_id(lead_id)
+    except ValueError as error:
+        raise InvalidInput(f"lead_id: {error}.") from None
+
+
+def _json(view: View) -> str:
+    return _dump(view.payload())
+
+
+def _dump(data: dict[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+def _name(fn: Callable[..., Any]) -> str:
+    return str(getattr(fn, "__name__"))  # noqa: B009 - Callable has no __name__

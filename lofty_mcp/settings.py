@@ -1,0 +1,204 @@
+"""What the operator decides: read from the environment once, into one frozen object.
+
+The only reader of the environment. `LOFTY_*` names follow Lofty's own command-line tool; `LOFTY_MCP_*` are ours.
+"""
+
+import difflib
+import os
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import platformdirs
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+LOFTY = "https://api.lofty.com"
+
+
+class Mode(StrEnum):
+    """How far the server may act."""
+
+    READ = "read"
+    ASK = "ask"
+    CODE = "code"
+    AUTO = "auto"
+
+
+class BadSettings(Exception):
+    """The settings cannot be used; the message is one line for the operator and holds no value of a secret."""
+
+
+def _env(name: str) -> AliasChoices:
+    return AliasChoices(name)
+
+
+class Settings(BaseSettings):
+    """Every setting, with the environment variable that sets it."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
+
+    api_key: SecretStr | None = Field(None, validation_alias=_env("LOFTY_API_KEY"), description="Personal API key.")
+    access_token: SecretStr | None = Field(
+        None, validation_alias=_env("LOFTY_ACCESS_TOKEN"), description="OAuth access token."
+    )
+    refresh_token: SecretStr | None = Field(
+        None, validation_alias=_env("LOFTY_REFRESH_TOKEN"), description="OAuth refresh token; kept fresh in a file."
+    )
+    client_id: str | None = Field(None, validation_alias=_env("LOFTY_CLIENT_ID"), description="OAuth client id.")
+    client_secret: SecretStr | None = Field(
+        None, validation_alias=_env("LOFTY_CLIENT_SECRET"), description="OAuth client secret."
+    )
+    customer_key: SecretStr | None = Field(
+        None,
+        validation_alias=_env("LOFTY_CUSTOMER_KEY"),
+        description="With a client id and secret: the API key of the user to act as (client credentials).",
+    )
+    token_url: str | None = Field(
+        None, validation_alias=_env("LOFTY_TOKEN_URL"), description="OAuth token endpoint, if not Lofty's own."
+    )
+    base_url: str = Field(
+        LOFTY,
+        validation_alias=_env("LOFTY_BASE_URL"),
+        description="Lofty's address. Plain http only to this machine.",
+    )
+
+    mode: Mode = Field(
+        Mode.ASK,
+        validation_alias=_env("LOFTY_MCP_MODE"),
+        description="`read` lists no writes; `ask` asks a person; `code` lets clients that cannot ask use the two "
+        "steps for everything; `auto` asks nothing.",
+    )
+    ask_from: Literal["add", "change", "remove", "send"] = Field(
+        "change", validation_alias=_env("LOFTY_MCP_ASK_FROM"), description="The mildest effect that is asked about."
+    )
+    automation_tags: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias=_env("LOFTY_MCP_AUTOMATION_TAGS"),
+        description="Tags that start automations, separated by commas; adding one is asked about.",
+    )
+    visibility: Literal["assigned_agent", "any_assignee"] = Field(
+        "assigned_agent",
+        validation_alias=_env("LOFTY_MCP_VISIBILITY"),
+        description="Who sees a hidden lead: its assigned agent, or also the people in its other roles.",
+    )
+    toolsets: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("core",), validation_alias=_env("LOFTY_MCP_TOOLSETS"), description="Toolsets to list, or `all`."
+    )
+    confirmation_ttl: float = Field(
+        900.0,
+        ge=1,
+        le=86_400,
+        validation_alias=_env("LOFTY_MCP_CONFIRMATION_TTL"),
+        description="How long a confirmation code or question stays good, in seconds.",
+    )
+    requests_per_minute: int = Field(
+        60,
+        ge=1,
+        le=10_000,
+        validation_alias=_env("LOFTY_MCP_REQUESTS_PER_MINUTE"),
+        description="The rate to start with, until Lofty's own rate headers say otherwise.",
+    )
+    result_tokens: int = Field(
+        8_000,
+        ge=500,
+        le=24_000,
+        validation_alias=_env("LOFTY_MCP_RESULT_TOKENS"),
+        description="The size a result is cut at, in tokens (estimated); the rest comes with its cursor.",
+    )
+    state_dir: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_state_dir("lofty-mcp", appauthor=False)),
+        validation_alias=_env("LOFTY_MCP_STATE_DIR"),
+        description="Where the ledger and rotated tokens are kept.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning", validation_alias=_env("LOFTY_MCP_LOG_LEVEL"), description="What is logged to stderr."
+    )
+
+    @field_validator("automation_tags", "toolsets", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("toolsets")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := set(value) - {"core", "all"}:
+            raise ValueError(f"there is no toolset {', '.join(sorted(unknown))}; valid are core and all")
+        return value
+
+    @field_validator("mode", "ask_from", "visibility", "log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("base_url", "token_url")
+    @classmethod
+    def _safe_url(cls, value: str | None) -> str | None:
+        return None if value is None else safe_url(value)
+
+    @property
+    def has_credential(self) -> bool:
+        """Whether there is anything to show to Lofty."""
+        grant = self.client_id and self.client_secret and self.customer_key
+        return bool(self.api_key or self.access_token or self.refresh_token or grant)
+
+
+def safe_url(value: str) -> str:
+    """`value` without a trailing slash, if it is https, or http to this machine; else ValueError."""
+    parts = urlsplit(value.strip())
+    if not parts.hostname or parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("must be a plain address such as https://api.lofty.com")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+        raise ValueError("must be https; plain http is allowed only to this machine")
+    return value.strip().rstrip("/")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load(**overrides: object) -> Settings:
+    """The settings of this process, `overrides` (by field name) before the environment.
+
+    Raises:
+        BadSettings: naming each wrong variable and what is valid.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise BadSettings("; ".join(_sentence(dict(e)) for e in error.errors(include_input=False))) from None
+
+
+def variables() -> dict[str, str]:
+    """Each environment variable with its description."""
+    return {
+        str(f.validation_alias.choices[0]): f.description or ""
+        for f in Settings.model_fields.values()
+        if isinstance(f.validation_alias, AliasChoices)
+    }
+
+
+def unknown_variables() -> dict[str, str | None]:
+    """`LOFTY_MCP_*` variables that are set and mean nothing here, each with the one probably meant."""
+    known = variables()
+    strange = sorted(name for name in os.environ if name.startswith("LOFTY_MCP_") and name not in known)
+    return {name: next(iter(difflib.get_close_matches(name, known, 1, 0.8)), None) for name in strange}
+
+
+def _sentence(error: dict[str, object]) -> str:
+    location = error["loc"]
+    name = str(location[0]) if isinstance(location, tuple) and location else "settings"
+    field = Settings.model_fields.get(name)
+    if field is not None and isinstance(field.validation_alias, AliasChoices):
+        name = str(field.validation_alias.choices[0])
+    text = str(error["msg"]).removeprefix("Value error, ")
+    return f"{name}: {text[:1].lower()}{text[1:]}"

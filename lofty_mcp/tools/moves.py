@@ -1,0 +1,228 @@
+"""Moving leads: their stage, their assignee, their tags."""
+
+from typing import Annotated, Any, Literal
+
+from mcp.server.mcpserver import Resolve
+from pydantic import Field
+
+from lofty_mcp.app import Ctx, call
+from lofty_mcp.client.client import Hook
+from lofty_mcp.client.wire import TAG_LIMIT
+from lofty_mcp.errors import InvalidInput
+from lofty_mcp.guard.confirm import Answer, asker, carry_out, plan_act
+from lofty_mcp.guard.effects import Effect, effective
+from lofty_mcp.guard.gate import VisibleCrm
+from lofty_mcp.guard.tickets import Act, Plan
+from lofty_mcp.models.clean import line
+from lofty_mcp.models.leads import LeadRecord
+from lofty_mcp.models.people import Member
+from lofty_mcp.models.results import WriteResult
+from lofty_mcp.tools.names import near, one_of
+from lofty_mcp.tools.params import Confirmation, LeadIds, Text, once_each
+from lofty_mcp.tools.spec import ToolSpec
+from lofty_mcp.tools.team import find_member, find_stage, tag_names
+
+RoleName = Literal["Agent", "Assistant", "Lender"]
+
+
+async def plan_stage(lead_ids: list[str], stage: str, confirmation: str | None) -> Plan:
+    """A stage move, planned on the leads as they are now."""
+    name = await find_stage(stage)
+
+    async def write(crm: VisibleCrm, lead: LeadRecord, before: Hook) -> Any:
+        return await crm.put_lead(lead, {"stage": name}, before)
+
+    act = Act(
+        tool="update_stage",
+        effect=Effect.CHANGE,
+        arguments={"stage": name},
+        title=f"Move to stage {line(name)!r}?",
+        before=lambda lead: {"stage": lead.stage},
+        after=lambda _: {"stage": line(name)},
+        done=lambda lead: lead.stage == line(name),
+        write=write,
+    )
+    return await plan_act(act, once_each(lead_ids), confirmation)
+
+
+StagePlan = Annotated[Plan, Resolve(plan_stage)]
+StageAnswer = Annotated[Answer, Resolve(asker(plan_stage))]
+
+
+async def update_stage(
+    ctx: Ctx,
+    plan: StagePlan,
+    answer: StageAnswer,
+    lead_ids: LeadIds,
+    stage: Annotated[Text, Field(description="Exact stage name, as in lofty://team/stages")],
+    confirmation: Confirmation = None,
+) -> WriteResult:
+    """Move leads to another stage of the pipeline. The person is asked first.
+
+    A confirmation_required answer has done nothing yet: show its preview, and repeat the call with the code once the
+    person agrees.
+    """
+    return await carry_out(ctx, plan, answer)
+
+
+async def plan_assignment(lead_ids: list[str], assignee: str, role: RoleName, confirmation: str | None) -> Plan:
+    """An assignment, planned on the leads as they are now."""
+    member = await find_member(assignee)
+    if not member.email:
+        raise InvalidInput(f"{member.name} has no e-mail address in Lofty and cannot be assigned. Nothing was changed.")
+    everybody = await call().account.vocabulary.members()
+
+    async def write(crm: VisibleCrm, lead: LeadRecord, before: Hook) -> Any:
+        return await crm.assign_lead(lead, role, member, before)
+
+    def holder(lead: LeadRecord) -> tuple[str | None, str | None]:
+        return _holder(lead, role)
+
+    act = Act(
+        tool="assign_lead",
+        effect=Effect.CHANGE,
+        arguments={"assignee": member.email.casefold(), "role": role},
+        title=f"Assign to {member.name} <{member.email}> as {role}?",
+        before=lambda lead: {role.lower(): holder(lead)[1] or holder(lead)[0]},
+        after=lambda _: {role.lower(): member.name},
+        done=lambda lead: _is(member, *holder(lead), everybody),
+        write=write,
+        consequence=lambda lead: _consequence(lead, role),
+    )
+    return await plan_act(act, once_each(lead_ids), confirmation)
+
+
+AssignmentPlan = Annotated[Plan, Resolve(plan_assignment)]
+AssignmentAnswer = Annotated[Answer, Resolve(asker(plan_assignment))]
+
+
+async def assign_lead(
+    ctx: Ctx,
+    plan: AssignmentPlan,
+    answer: AssignmentAnswer,
+    lead_ids: LeadIds,
+    assignee: Annotated[Text, Field(description="Member id, e-mail or name")],
+    role: RoleName = "Agent",
+    confirmation: Confirmation = None,
+) -> WriteResult:
+    """Give leads to a member of the team, as agent, assistant or lender. The person is asked first.
+
+    Whoever held the role before loses it, and with it the sight of a hidden lead.
+    """
+    return await carry_out(ctx, plan, answer)
+
+
+async def plan_tags(lead_ids: list[str], tags: list[str], create_new: bool, confirmation: str | None) -> Plan:
+    """Added tags, planned on the leads as they are now."""
+    names, fresh = await _tags(tags, create_new=create_new)
+    automated = {tag.casefold() for tag in call().app.settings.automation_tags}
+    starts = [name for name in names if name.casefold() in automated]
+
+    def missing(lead: LeadRecord) -> list[str]:
+        return [name for name in names if line(name) not in lead.tag_names]
+
+    async def write(crm: VisibleCrm, lead: LeadRecord, before: Hook) -> Any:
+        return await crm.put_lead(lead, {"tagsAdd": missing(lead)}, before)
+
+    ids = once_each(lead_ids)
+    act = Act(
+        tool="add_tag",
+        effect=effective(Effect.ADD, leads=len(ids), widens=bool(fresh or starts)),
+        arguments={"tags": sorted(names)},
+        title=_tag_title(names, fresh, starts),
+        before=lambda lead: {"tags": lead.tag_names},
+        after=lambda lead: {"tags": [*lead.tag_names, *map(line, missing(lead))]},
+        done=lambda lead: not missing(lead),
+        write=write,
+    )
+    return await plan_act(act, ids, confirmation)
+
+
+TagPlan = Annotated[Plan, Resolve(plan_tags)]
+TagAnswer = Annotated[Answer, Resolve(asker(plan_tags))]
+
+
+async def add_tag(
+    ctx: Ctx,
+    plan: TagPlan,
+    answer: TagAnswer,
+    lead_ids: LeadIds,
+    tags: Annotated[list[Text], Field(min_length=1, max_length=20, description="Exact tag names")],
+    create_new: Annotated[bool, Field(description="Allow names that are new to the account")] = False,
+    confirmation: Confirmation = None,
+) -> WriteResult:
+    """Add tags to leads and keep those they have.
+
+    Asks first for a new name, for more than five leads, and for tags that start automations.
+    """
+    return await carry_out(ctx, plan, answer)
+
+
+def _holder(lead: LeadRecord, role: RoleName) -> tuple[str | None, str | None]:
+    """The user id and name of whoever holds `role` on the lead."""
+    held = next((r for r in lead.roles if (r.role or "").casefold() == role.casefold()), None)
+    if role == "Agent" and (lead.assigned_user_id or lead.assigned_user):
+        return lead.assigned_user_id, lead.assigned_user
+    if held is not None:
+        return held.assignee_id, held.assignee
+    return (lead.lender_user_id, None) if role == "Lender" else (None, None)
+
+
+def _is(member: Member, user_id: str | None, name: str | None, everybody: list[Member]) -> bool:
+    """Whether the holder of a role is `member`: by user id, else by a name that only this member has.
+
+    Records and member list may use different ids for one person (quirk 19).
+    """
+    if user_id is not None:
+        if user_id == member.member_user_id:
+            return True
+        if any(user_id == other.member_user_id for other in everybody):
+            return False
+        if user_id == member.id:
+            return True
+    alike = [other for other in everybody if name and other.name.casefold() == name.casefold()]
+    return len(alike) == 1 and alike[0].email == member.email
+
+
+def _consequence(lead: LeadRecord, role: RoleName) -> str | None:
+    if lead.hidden_flag is False and not lead.private_flag:
+        return None
+    holder = _holder(lead, role)[1]
+    return f"{holder} loses access to this hidden lead." if role == "Agent" and holder else "This lead is hidden."
+
+
+async def _tags(tags: list[str], *, create_new: bool) -> tuple[list[str], list[str]]:
+    """The tags in the account's spelling, and those of them that would be new to it."""
+    wanted = once_each(tags)
+    if too_long := [tag for tag in wanted if len(tag) > TAG_LIMIT]:
+        raise InvalidInput(f"Lofty cuts tags at {TAG_LIMIT} characters: {too_long[0]!r}. Nothing was changed.")
+    for again in (False, True):
+        spelled = {line(name): name for name in reversed(await tag_names(again=again))}
+        fresh = [tag for tag in wanted if tag not in spelled]
+        if not fresh:
+            break
+    by_case = {name.casefold(): name for name in spelled}
+    for tag in fresh:
+        if tag.casefold() in by_case:
+            raise InvalidInput(f"There is no tag {tag!r}, but {by_case[tag.casefold()]!r}. Nothing was changed.")
+        if not create_new:
+            close = near(tag, list(spelled))
+            hint = f"Near: {', '.join(close)}." if close else one_of(sorted(spelled))
+            raise InvalidInput(f"There is no tag {tag!r}. {hint} create_new=true makes it. Nothing was changed.")
+    return [spelled.get(tag, tag) for tag in wanted], fresh
+
+
+def _tag_title(names: list[str], fresh: list[str], starts: list[str]) -> str:
+    title = f"Add {'tags' if len(names) > 1 else 'tag'} {', '.join(map(line, names))}?"
+    if fresh:
+        title += f" New to the account: {', '.join(map(line, fresh))}."
+    if starts:
+        title += f" May start an automation that writes to people: {', '.join(map(line, starts))}."
+    return title
+
+
+TOOLS = (
+    ToolSpec(update_stage, Effect.CHANGE, "Update stage", lists=("lead_ids",)),
+    ToolSpec(assign_lead, Effect.CHANGE, "Assign lead", lists=("lead_ids",)),
+    ToolSpec(add_tag, Effect.ADD, "Add tag", lists=("lead_ids", "tags")),
+)

@@ -1,0 +1,19 @@
+"""Names nearly right: what was probably meant, and what is valid. Pure."""
+
+import difflib
+from collections.abc import Sequence
+
+MOST_NAMED = 30
+
+
+def near(name: str, known: Sequence[str]) -> list[str]:
+    """The known names that `name` may be a slip for, nearest first."""
+    folded = {word.casefold(): word for word in reversed(known)}
+    close = difflib.get_close_matches(name.casefold(), list(folded), 3, 0.7)
+    return [folded[word] for word in close]
+
+
+def one_of(names: Sequence[str]) -> str:
+    """A sentence that names what is valid."""
+    more = len(names) - MOST_NAMED
+    return f"Valid: {', '.join(names[:MOST_NAMED])}{f' and {more} more' if more > 0 else ''}."

@@ -1,0 +1,134 @@
+"""Who is calling, and what people are called."""
+
+from importlib.metadata import version
+
+from lofty_mcp.app import call
+from lofty_mcp.client.vocabulary import spelled
+from lofty_mcp.client.wire import STAGE_LIMIT
+from lofty_mcp.errors import InvalidInput, LoftyError
+from lofty_mcp.guard.effects import Effect
+from lofty_mcp.models.people import Account, Member, Whoami
+from lofty_mcp.settings import Mode
+from lofty_mcp.tools.names import near, one_of
+from lofty_mcp.tools.spec import ToolSpec
+
+
+async def who_am_i() -> Whoami:
+    """Say whose eyes and permissions are used here, whether hidden leads can be shown, and what this server may do.
+
+    Call it once at the start, or when something seems to be missing.
+    """
+    return await whoami()
+
+
+async def whoami() -> Whoami:
+    """The account, the viewer and the rules, for the tool and the resource."""
+    current = call()
+    app, vocabulary = current.app, current.account.vocabulary
+    me = await vocabulary.me()
+    viewer = await current.crm.viewer()
+    try:
+        company = (await vocabulary.org()).company
+    except LoftyError:
+        company = None  # the organisation is not everybody's to see
+    return Whoami(
+        account=Account(
+            name=me.name,
+            email=me.email,
+            user_id=me.member_user_id or me.id,
+            role=me.role_name,
+            admin=me.is_admin,
+            office=me.group_name,
+            company=company,
+            team_id=me.team_id,
+            time_zone=str(await vocabulary.zone()),
+        ),
+        viewer_known=viewer.known,
+        viewer_note=None
+        if viewer.known
+        else "Lofty's records do not show for certain which user this is, so no hidden lead is visible.",
+        mode=app.settings.mode,
+        toolsets=list(app.settings.toolsets),
+        may=list(app.effects),
+        asks_before=_asks_before(app.settings.mode, Effect[app.settings.ask_from.upper()]),
+        sandbox=app.sandbox,
+        version=version("lofty-mcp"),
+    )
+
+
+def _asks_before(mode: Mode, ask_from: Effect) -> list[str]:
+    if mode in (Mode.READ, Mode.AUTO):
+        return []
+    return [effect.name.lower() for effect in Effect if effect >= ask_from and effect is not Effect.READ]
+
+
+async def find_member(text: str) -> Member:
+    """The one member with this id, e-mail address or name; `me` is the caller.
+
+    Raises:
+        InvalidInput: nobody, or more than one; the message names the candidates.
+    """
+    vocabulary = call().account.vocabulary
+    if text.casefold() == "me":
+        return await vocabulary.own_record() or await vocabulary.me()
+    for again in (False, True):
+        people = await vocabulary.members(again=again)
+        found = _matching(people, text)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = "; ".join(f"{m.name} <{m.email or 'no e-mail'}>" for m in found[:10])
+            raise InvalidInput(f"{text!r} fits more than one member: {names}. Give the e-mail. Nothing was changed.")
+    names = one_of(near(text, [m.name for m in people]) or [m.name for m in people])
+    raise InvalidInput(f"There is no member {text!r}. {names} Nothing was changed.")
+
+
+def _matching(people: list[Member], text: str) -> list[Member]:
+    wanted = text.casefold()
+    by_id = [m for m in people if text in (m.member_user_id, m.id)]
+    by_email = [m for m in people if (m.email or "").casefold() == wanted]
+    by_name = [m for m in people if m.name.casefold() == wanted]
+    by_part = [m for m in people if wanted in m.name.casefold().split()]
+    by_user_id = [m for m in by_id if m.member_user_id == text]
+    return by_user_id or by_id or by_email or by_name or by_part
+
+
+async def stage_names(*, again: bool = False) -> list[str]:
+    """The stages this viewer can know of, in the account's spelling."""
+    current = call()
+    return list(dict.fromkeys([*await current.account.vocabulary.stages(again=again), *current.account.seen.stages]))
+
+
+async def tag_names(*, again: bool = False) -> list[str]:
+    """The tags this viewer can know of, in the account's spelling."""
+    current = call()
+    return list(dict.fromkeys([*await current.account.vocabulary.tags(again=again), *current.account.seen.tags]))
+
+
+async def find_stage(name: str) -> str:
+    """`name`, if it is a stage.
+
+    Raises:
+        InvalidInput: it is not; the message names those that are.
+    """
+    current = call()
+    for again in (False, True):
+        names = await stage_names(again=again)
+        if (exact := spelled(name, names)) is not None:
+            return _short_enough(exact)
+    known, met = await current.crm.stage_is_known(name)
+    if met or (known and not near(name, names)):
+        return _short_enough(name)
+    hint = f" Did you mean {near(name, names)[0]!r}?" if near(name, names) else ""
+    raise InvalidInput(f"There is no stage {name!r}.{hint} {one_of(names)} Nothing was changed.")
+
+
+def _short_enough(name: str) -> str:
+    if len(name) > STAGE_LIMIT:
+        raise InvalidInput(
+            f"Lofty cuts stage names at {STAGE_LIMIT} characters, so {name!r} cannot be set. Nothing was changed."
+        )
+    return name
+
+
+TOOLS = (ToolSpec(who_am_i, Effect.READ, "Who am I"),)
