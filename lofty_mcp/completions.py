@@ -50,4 +50,4 @@ async def complete(
 
 def register(server: MCPServer[App]) -> None:
     """Add the completion handler to `server`."""
-    server.completion()(complete)
+    server.completion()(complete)  # type: ignore[no-untyped-call]  # the SDK leaves it unannotated

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -31,22 +32,23 @@ class PromptFile:
     defaults: dict[str, str]
     text: str
 
-    def render(self, given: dict[str, str]) -> str:
+    def fill(self, given: Mapping[str, object]) -> str:
         """The message with the arguments in their places; they are text, whatever they say.
 
         Raises:
             MCPError: an argument is missing, unknown or too long.
         """
         valid = {argument.name for argument in self.arguments}
-        missing = [a.name for a in self.arguments if a.required and not line(str(given.get(a.name) or ""))]
+        values = {name: line(str(value or "")) for name, value in given.items()}
+        missing = [argument.name for argument in self.arguments if argument.required and not values.get(argument.name)]
         if unknown := sorted(given.keys() - valid):
             raise _bad(f"{self.name} has no argument {unknown[0]!r}. Valid: {', '.join(sorted(valid)) or 'none'}.")
         if missing:
             raise _bad(f"{self.name} needs the argument {missing[0]!r}.")
-        values = {name: line(str(value)) for name, value in given.items() if value is not None and line(str(value))}
         if long := [name for name, value in values.items() if len(value) > LONGEST_ARGUMENT]:
             raise _bad(f"{self.name}: {long[0]!r} is longer than {LONGEST_ARGUMENT} characters.")
-        return Template(self.text).substitute({**{name: "" for name in valid}, **self.defaults, **values})
+        filled = {name: value for name, value in values.items() if value}
+        return Template(self.text).substitute(dict.fromkeys(valid, "") | self.defaults | filled)
 
 
 def folder() -> Path:
@@ -83,7 +85,7 @@ def register(server: MCPServer[App]) -> None:
 
 def _prompt(file: PromptFile) -> Prompt:
     def render(**arguments: str) -> str:
-        return file.render(arguments)
+        return file.fill(arguments)
 
     # Declared all optional: the SDK's own check of what is missing would answer without saying so to the client.
     return _Checked(

@@ -23,7 +23,7 @@ from lofty_mcp.settings import BadSettings, Settings, is_loopback
 
 INSTRUCTIONS = """\
 Lofty is a real-estate CRM; a lead is a person with contact data, a stage, an assigned agent, tags and a timeline.
-Find leads with search_leads, then use their lead_id (always a string). Start with who_am_i if unsure whose eyes you use.
+Find leads with search_leads, then use their lead_id (always a string). who_am_i says whose eyes you use.
 A lead that is "not found" is not there for this user: say so and do not look for it in other ways.
 Writes may ask the person first. "confirmation_required" means nothing has happened: show the preview, get a clear yes
 from the person, then repeat the same call with the code. After "declined", do not try again or another way.
@@ -45,7 +45,7 @@ def build_server(
     """A server for one credential.
 
     `transport` replaces the network; `sandbox` is a word for the sandbox's world, which keeps its codes and tickets
-    apart from every other; `floor`, `clock` and `sleep` time the not-found answers, `wall_clock` everything that expires.
+    apart from every other; `floor`, `clock` and `sleep` time the not-found answers, `wall_clock` all that expires.
     """
     listed = tools.listed(settings.mode)
 
@@ -63,7 +63,7 @@ def build_server(
             audit = AuditLog(ledger)
             group = await stack.enter_async_context(anyio.create_task_group())
             group.start_soon(audit.run)
-            stack.push_async_callback(audit.close)
+            stack.callback(audit.close)
             yield App(
                 settings=settings,
                 ledger=ledger,
@@ -105,7 +105,7 @@ def credential_of(settings: Settings, http: httpx2.AsyncClient) -> Credential:
             raise BadSettings(f"LOFTY_API_KEY: {error}") from None
     if not settings.has_credential:
         raise BadSettings(
-            "no credential: set LOFTY_API_KEY (Lofty: Settings > Integrations > API), or run with --sandbox to try it out"
+            "no credential: set LOFTY_API_KEY (Lofty: Settings > Integrations > API), or try it out with --sandbox"
         )
     wanted = OAuthSettings(
         access_token=_revealed(settings, "access_token"),

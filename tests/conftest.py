@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.world import Bench
+
 
 @pytest.fixture
 def anyio_backend() -> str:
@@ -35,3 +37,9 @@ def pytest_report_header() -> str:
     if os.environ.get("LOFTY_OPENAPI"):
         return "Lofty's published contract: compared"
     return "Lofty's published contract: not compared (LOFTY_OPENAPI names no file)"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A small world and servers for its members."""
+    return Bench(tmp_path / "lofty")

@@ -25,7 +25,7 @@ SHORTEST_WAIT_SECONDS = 0.001
 DISTRUST_SECONDS = 5.0
 
 
-class MustWait(Exception):  # noqa: N818  (not an error: the caller turns it into one that names the seconds)
+class MustWait(Exception):
     """The turn would come after the caller's deadline; nothing was sent."""
 
     def __init__(self, seconds: float) -> None:

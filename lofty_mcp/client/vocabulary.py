@@ -103,7 +103,7 @@ class Vocabulary:
                 if kept.until - FRESH_SECONDS < asked_at and (again or kept.until <= asked_at):
                     kept.value = await fetch()
                     kept.until = self.clock() + FRESH_SECONDS
-        return cast(T, kept.value)
+        return cast("T", kept.value)
 
 
 def spelled(name: str, raw: Iterable[str]) -> str | None:

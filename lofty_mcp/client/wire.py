@@ -112,7 +112,8 @@ def leads(filters: Mapping[str, str | int | bool], *, offset: int, limit: int) -
 
 
 LEAD_FILTERS = frozenset(
-    "key email phone preciseSearchFlag stage source assignedUserId contacted anyTags allTags sort desc".split()
+    {"key", "email", "phone", "preciseSearchFlag", "stage", "source", "assignedUserId", "contacted", "anyTags"}
+    | {"allTags", "sort", "desc"}
 )
 
 
@@ -215,7 +216,7 @@ def unwrap(body: Any, key: str) -> dict[str, Any]:
     """One record, whether or not it is wrapped under `key` (quirk 5)."""
     inner = body.get(key, body) if isinstance(body, dict) else None
     if isinstance(inner, dict) and inner:
-        return cast(dict[str, Any], inner)
+        return cast("dict[str, Any]", inner)
     raise UpstreamFailed
 
 

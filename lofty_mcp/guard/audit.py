@@ -40,17 +40,20 @@ class AuditLog:
             log.error("the audit log could not be written", extra={"count": len(entries)})
 
     async def run(self) -> None:
-        """Append what `soon` was given, until `close`."""
-        async for entry in self._receive:
-            with anyio.CancelScope(shield=True):
-                await self.now([entry, *self._waiting()])
+        """Append what `soon` was given, until `close`; what is there when it ends is appended first."""
+        with self._receive:
+            try:
+                async for entry in self._receive:
+                    with anyio.CancelScope(shield=True):
+                        await self.now([entry, *self._waiting()])
+            finally:
+                with anyio.CancelScope(shield=True):
+                    while rest := self._waiting():
+                        await self.now(rest)
 
-    async def close(self) -> None:
-        """Append the rest and let `run` end."""
+    def close(self) -> None:
+        """Let `run` end."""
         self._send.close()
-        with anyio.CancelScope(shield=True):
-            while rest := self._waiting():
-                await self.now(rest)
 
     def _waiting(self) -> list[AuditEntry]:
         found: list[AuditEntry] = []

@@ -25,6 +25,7 @@ from lofty_mcp.guard.tickets import (
     make_plan,
     still_fits,
 )
+from lofty_mcp.ledger import LedgerError
 from lofty_mcp.models.base import iso
 from lofty_mcp.models.results import RowResult, WriteResult, status_of
 
@@ -223,7 +224,12 @@ async def _execute(ctx: Ctx, plan: Plan) -> WriteResult:
     for step in plan.steps:
         if anyio.current_time() >= stop_at:
             break
-        result, again = await executor.run(plan, step)
+        try:
+            result, again = await executor.run(plan, step)
+        except LedgerError:
+            if not results:
+                raise
+            break  # what was done is told; the rest was not begun
         results.append(result)
         replayed = replayed or again
         await ctx.report_progress(len(results), len(plan.steps))
@@ -238,15 +244,16 @@ async def _execute(ctx: Ctx, plan: Plan) -> WriteResult:
 async def _unfinished(current: Call, plan: Plan, results: list[RowResult], left: tuple[Step, ...]) -> WriteResult:
     """A batch that ran out of time: what is left keeps its approval under a code."""
     bound = {step.lead_id: plan.confirmed.get(step.lead_id, step.ticket_id) for step in plan.steps}
-    code, expires_at = await issue_code(current.app.ledger, plan, current.app.settings.confirmation_ttl, tickets=bound)
     rest = [RowResult(lead_id=step.lead_id, outcome="not_applied", note="Not begun yet.") for step in left]
-    return WriteResult(
-        status="partial",
-        results=[*results, *rest],
-        confirmation=code,
-        expires_at=_when(expires_at),
-        note=f"{len(left)} leads are left. Repeat the same call with this confirmation code to go on.",
-    )
+    unfinished = WriteResult(status="partial", results=[*results, *rest], note=f"{len(left)} leads were not begun.")
+    try:
+        code, expires_at = await issue_code(
+            current.app.ledger, plan, current.app.settings.confirmation_ttl, tickets=bound
+        )
+    except LedgerError:
+        return unfinished
+    note = f"{unfinished.note} Repeat the same call with this confirmation code to go on."
+    return unfinished.model_copy(update={"confirmation": code, "expires_at": _when(expires_at), "note": note})
 
 
 def _untouched(plan: Plan) -> list[RowResult]:

@@ -14,12 +14,12 @@ import anyio
 
 from lofty_mcp.client import wire
 from lofty_mcp.client.client import Hook
-from lofty_mcp.errors import CredentialRejected, InvalidInput, LoftyError, NotFound, RateLimited, Unreachable
+from lofty_mcp.errors import CredentialRejected, LoftyError, NotFound, RateLimited, Unreachable
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.guard.gate import VisibleCrm
-from lofty_mcp.ledger import Ledger, Row, Ticket
+from lofty_mcp.ledger import Ledger, LedgerError, Row, Ticket
 from lofty_mcp.models.leads import LeadRecord
-from lofty_mcp.models.results import RowResult
+from lofty_mcp.models.results import Outcome, RowResult
 
 LEASE_SECONDS = 120.0
 PLAN_SECONDS, ALL_WRITES_SECONDS, ONE_WRITE_SECONDS, LOOK_SECONDS = 12.0, 12.0, 9.0, 5.0
@@ -180,13 +180,18 @@ class Executor:
         if ticket is None and plan.act.done(step.lead):
             shown = plan.act.before(step.lead)
             return RowResult(lead_id=step.lead_id, outcome="no_change", before=shown, after=shown), False
+        result = RowResult(lead_id=step.lead_id, outcome="unknown"), False
         with anyio.CancelScope(shield=True):
-            standing = await self.ledger.claim(
-                plan.principal, plan.act.tool, step.row, self.owner, LEASE_SECONDS, generation=step.generation
-            )
-            if standing is not None:
-                return await self._somebody_elses(plan.act, step, standing)
-            return await self._write(plan.act, step, step.lead), False
+            result = await self._claimed(plan, step, step.lead)
+        return result  # noqa: RET504 - a cancel scope may end its block early, says its type
+
+    async def _claimed(self, plan: Plan, step: Step, lead: LeadRecord) -> tuple[RowResult, bool]:
+        standing = await self.ledger.claim(
+            plan.principal, plan.act.tool, step.row, self.owner, LEASE_SECONDS, generation=step.generation
+        )
+        if standing is not None:
+            return await self._somebody_elses(plan.act, step, standing)
+        return await self._write(plan.act, step, lead), False
 
     async def _write(self, act: Act, step: Step, lead: LeadRecord) -> RowResult:
         marked = False
@@ -223,7 +228,7 @@ class Executor:
     async def _judge(self, act: Act, step: Step, lead: LeadRecord, *, refused: bool, clear: bool) -> RowResult:
         now, seen = await self._look(step.lead_id)
         if now is not None and act.done(now):
-            outcome = "no_change" if refused else "applied"
+            outcome: Outcome = "no_change" if refused else "applied"
             return await self._settled(act, step, lead, outcome, act.before(now) if seen else act.after(lead), None)
         if refused and now is not None:
             return await self._settled(
@@ -248,9 +253,12 @@ class Executor:
         return None, False
 
     async def _settled(
-        self, act: Act, step: Step, lead: LeadRecord, outcome: str, after: Values | None, note: str | None
+        self, act: Act, step: Step, lead: LeadRecord, outcome: Outcome, after: Values | None, note: str | None
     ) -> RowResult:
-        ticket = await self.ledger.settle(step.ticket_id, outcome, before=act.before(lead), after=after, note=note)
+        try:
+            ticket = await self.ledger.settle(step.ticket_id, outcome, before=act.before(lead), after=after, note=note)
+        except LedgerError:  # it happened all the same, and must be told
+            return _row(act, step, lead, outcome, after, f"{note or ''} The ledger could not record this.".strip())
         return _told(step.lead_id, ticket)
 
     async def _somebody_elses(self, act: Act, step: Step, ticket: Ticket) -> tuple[RowResult, bool]:
@@ -281,7 +289,7 @@ class Executor:
         return RowResult(lead_id=step.lead_id, outcome="unknown", note=note)
 
 
-def _row(act: Act, step: Step, lead: LeadRecord, outcome: str, after: Values | None, note: str | None) -> RowResult:
+def _row(act: Act, step: Step, lead: LeadRecord, outcome: Outcome, after: Values | None, note: str | None) -> RowResult:
     return RowResult(lead_id=step.lead_id, outcome=outcome, before=act.before(lead), after=after, note=note)
 
 

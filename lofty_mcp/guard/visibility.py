@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from lofty_mcp.models.base import Id
 from lofty_mcp.models.leads import LeadRecord
 from lofty_mcp.models.people import Member
-from pydantic import TypeAdapter, ValidationError
 
 Rule = Literal["assigned_agent", "any_assignee"]
 

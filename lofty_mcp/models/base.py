@@ -47,7 +47,7 @@ class View(BaseModel):
 
     def payload(self) -> dict[str, Any]:
         """The result as JSON data without nulls, empty values and unset numbers."""
-        return cast(dict[str, Any], tidy(self.model_dump(mode="json", by_alias=True)))
+        return cast("dict[str, Any]", tidy(self.model_dump(mode="json", by_alias=True)))
 
 
 def cleaned(value: Any) -> Any:

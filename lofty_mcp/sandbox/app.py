@@ -32,7 +32,7 @@ LOG_LENGTH = 20_000
 UNKNOWN = {"message": "The requested API endpoint does not exist"}
 
 
-class UnknownPath(LookupError):  # noqa: N818
+class UnknownPath(LookupError):
     """A strict sandbox was asked for a method and path that Lofty does not have."""
 
 

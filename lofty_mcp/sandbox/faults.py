@@ -23,7 +23,7 @@ _KIND = re.compile(r"(latency|status|status_after|429|reset_before|reset_after|h
 _NEEDS_VALUE = {"latency", "status", "status_after"}
 
 
-class SandboxReset(ConnectionResetError):  # noqa: N818
+class SandboxReset(ConnectionResetError):
     """The connection went away, `before` or `after` the request was processed."""
 
     def __init__(self, when: When) -> None:

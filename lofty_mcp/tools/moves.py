@@ -196,11 +196,10 @@ async def _tags(tags: list[str], *, create_new: bool) -> tuple[list[str], list[s
     wanted = once_each(tags)
     if too_long := [tag for tag in wanted if len(tag) > TAG_LIMIT]:
         raise InvalidInput(f"Lofty cuts tags at {TAG_LIMIT} characters: {too_long[0]!r}. Nothing was changed.")
-    for again in (False, True):
-        spelled = {line(name): name for name in reversed(await tag_names(again=again))}
-        fresh = [tag for tag in wanted if tag not in spelled]
-        if not fresh:
-            break
+    spelled = {line(name): name for name in reversed(await tag_names())}
+    if not spelled.keys() >= set(wanted):
+        spelled = {line(name): name for name in reversed(await tag_names(again=True))}
+    fresh = [tag for tag in wanted if tag not in spelled]
     by_case = {name.casefold(): name for name in spelled}
     for tag in fresh:
         if tag.casefold() in by_case:

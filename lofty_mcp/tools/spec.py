@@ -101,10 +101,8 @@ class ClosedTool(Tool):
             case TimeoutError():
                 return self._failed(str(UpstreamFailed()), "failed")
         log.error("a tool crashed", extra={"tool": self.name}, exc_info=cause or error)
-        return self._failed(
-            "The server failed on this call; its log says where. Nothing is known to be wrong with your request.",
-            "crashed",
-        )
+        told = "Nothing was changed." if self.reads else "Look at the leads before doing it again: it may have been done."
+        return self._failed(f"The server itself failed on this call; its log says where. {told}", "crashed")
 
     def _failed(self, text: str, outcome: str) -> CallToolResult:
         call().outcome = outcome
@@ -122,7 +120,7 @@ def answer(view: View) -> CallToolResult:
 
 def slim(schema: Mapping[str, Any]) -> dict[str, Any]:
     """A JSON schema without titles, null arms, null defaults and unused definitions; its meaning stays."""
-    slimmed = _slim(schema)
+    slimmed: dict[str, Any] = _slim(schema)
     used = json.dumps({k: v for k, v in slimmed.items() if k != "$defs"})
     definitions = {name: d for name, d in slimmed.pop("$defs", {}).items() if f"#/$defs/{name}" in used}
     return slimmed | ({"$defs": definitions} if definitions else {})

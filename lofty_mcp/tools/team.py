@@ -71,16 +71,16 @@ async def find_member(text: str) -> Member:
     vocabulary = call().account.vocabulary
     if text.casefold() == "me":
         return await vocabulary.own_record() or await vocabulary.me()
-    for again in (False, True):
-        people = await vocabulary.members(again=again)
-        found = _matching(people, text)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = "; ".join(f"{m.name} <{m.email or 'no e-mail'}>" for m in found[:10])
-            raise InvalidInput(f"{text!r} fits more than one member: {names}. Give the e-mail. Nothing was changed.")
-    names = one_of(near(text, [m.name for m in people]) or [m.name for m in people])
-    raise InvalidInput(f"There is no member {text!r}. {names} Nothing was changed.")
+    found = _matching(await vocabulary.members(), text) or _matching(await vocabulary.members(again=True), text)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = "; ".join(f"{m.name} <{m.email or 'no e-mail'}>" for m in found[:10])
+        raise InvalidInput(f"{text!r} fits more than one member: {names}. Give the e-mail. Nothing was changed.")
+    everybody = [member.name for member in await vocabulary.members()]
+    raise InvalidInput(
+        f"There is no member {text!r}. {one_of(near(text, everybody) or everybody)} Nothing was changed."
+    )
 
 
 def _matching(people: list[Member], text: str) -> list[Member]:
@@ -111,15 +111,15 @@ async def find_stage(name: str) -> str:
     Raises:
         InvalidInput: it is not; the message names those that are.
     """
-    current = call()
-    for again in (False, True):
-        names = await stage_names(again=again)
-        if (exact := spelled(name, names)) is not None:
-            return _short_enough(exact)
-    known, met = await current.crm.stage_is_known(name)
-    if met or (known and not near(name, names)):
+    exact = spelled(name, await stage_names()) or spelled(name, await stage_names(again=True))
+    if exact is not None:
+        return _short_enough(exact)
+    names = await stage_names()
+    close = near(name, names)
+    known, met = await call().crm.stage_is_known(name)
+    if met or (known and not close):  # of a near miss, an answer without rows proves nothing
         return _short_enough(name)
-    hint = f" Did you mean {near(name, names)[0]!r}?" if near(name, names) else ""
+    hint = f" Did you mean {close[0]!r}?" if close else ""
     raise InvalidInput(f"There is no stage {name!r}.{hint} {one_of(names)} Nothing was changed.")
 
 

@@ -1,0 +1,276 @@
+"""Writes: asked first, done once, told truthfully; in both protocol eras and through the real client."""
+
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client
+from mcp.types import ElicitResult, InputRequiredResult
+
+from tests.support.world import ANA, ERAS, MARK, NOW, OWNER, Bench, Person, data, error, text
+
+QUALIFIED = {"stage": "Qualified"}
+
+
+def _new_lead(bench: Bench) -> str:
+    lead_id = bench.visible_lead()
+    bench.world.update_lead(int(lead_id), stage="New Lead")
+    return lead_id
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_accepted_question_moves_the_lead_with_exactly_one_request(bench: Bench, era: str) -> None:
+    lead_id, person = _new_lead(bench), Person()
+    async with bench.client(era=era, person=person) as client:
+        result = data(await client.call_tool("update_stage", {"lead_ids": [lead_id], **QUALIFIED}))
+
+    assert result["status"] == "done"
+    assert result["results"] == [
+        {"lead_id": lead_id, "outcome": "applied", "before": {"stage": "New Lead"}, "after": {"stage": "Qualified"}}
+    ]
+    assert bench.sent() == [("PUT", f"/v1.0/leads/{lead_id}", {"stage": "Qualified"})]
+    assert len(person.asked) == 1
+    assert "New Lead → Qualified" in person.asked[0]
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(
+    ("action", "content"),
+    [
+        ("decline", None),
+        ("cancel", None),
+        ("accept", {"ok": False}),
+        ("accept", {}),
+        ("accept", None),
+        ("accept", {"ok": "perhaps"}),
+    ],
+    ids=["declined", "cancelled", "box unticked", "empty form", "no form", "nonsense"],
+)
+async def test_anything_but_a_ticked_box_sends_nothing_and_gives_no_code(
+    bench: Bench, era: str, action: str, content: dict[str, Any] | None
+) -> None:
+    lead_id, person = _new_lead(bench), Person(action, content)
+    async with bench.client(era=era, person=person) as client:
+        result = data(await client.call_tool("update_stage", {"lead_ids": [lead_id], **QUALIFIED}))
+
+    assert result["status"] == "declined"
+    assert "Nothing was changed" in result["note"]
+    assert "confirmation" not in result
+    assert [row["outcome"] for row in result["results"]] == ["not_applied"]
+    assert bench.sent() == []
+    assert len(person.asked) == 1
+
+
+async def test_a_client_that_fails_the_question_changes_nothing(bench: Bench) -> None:
+    async def broken(*_: Any) -> Any:
+        raise RuntimeError("the app has no window")
+
+    lead_id = _new_lead(bench)
+    async with bench.client(era="legacy", person=broken) as client:
+        result = data(await client.call_tool("update_stage", {"lead_ids": [lead_id], **QUALIFIED}))
+
+    assert result["status"] == "declined"
+    assert bench.sent() == []
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_client_that_cannot_be_asked_gets_a_preview_and_a_code(bench: Bench, era: str) -> None:
+    lead_id = _new_lead(bench)
+    call = {"lead_ids": [lead_id], **QUALIFIED}
+    async with bench.client(era=era) as client:
+        preview = data(await client.call_tool("update_stage", call))
+        before = bench.sent()
+        done = data(await client.call_tool("update_stage", {**call, "confirmation": preview["confirmation"]}))
+
+    assert preview["status"] == "confirmation_required"
+    assert "New Lead → Qualified" in preview["preview"]
+    assert preview["confirmation"] not in preview["preview"]
+    assert preview["expires_at"].endswith("+00:00")
+    assert before == []
+    assert done["status"] == "done"
+    assert "replayed" not in done
+    assert len(bench.sent()) == 1
+
+
+async def test_a_code_used_again_tells_it_again_and_sends_nothing(bench: Bench) -> None:
+    lead_id = _new_lead(bench)
+    call = {"lead_ids": [lead_id], **QUALIFIED}
+    async with bench.client() as client:
+        call["confirmation"] = data(await client.call_tool("update_stage", call))["confirmation"]
+        first = data(await client.call_tool("update_stage", call))
+        again = data(await client.call_tool("update_stage", call))
+        bench.world.update_lead(int(lead_id), stage="New Lead")
+        after_undo = data(await client.call_tool("update_stage", call))
+    async with bench.client() as restarted:
+        after_restart = data(await restarted.call_tool("update_stage", call))
+
+    assert first["results"] == again["results"] == after_undo["results"] == after_restart["results"]
+    assert [r.get("replayed") for r in (first, again, after_undo, after_restart)] == [None, True, True, True]
+    assert len(bench.sent()) == 1
+    assert bench.world.lead(int(lead_id))["stage"] == "New Lead"
+
+
+async def test_one_code_in_parallel_from_two_servers_writes_once(bench: Bench) -> None:
+    lead_id = _new_lead(bench)
+    call = {"lead_ids": [lead_id], **QUALIFIED}
+    results: list[dict[str, Any]] = []
+    async with bench.client() as one, bench.client() as other:
+        call["confirmation"] = data(await one.call_tool("update_stage", call))["confirmation"]
+
+        async def commit(client: Client) -> None:
+            results.append(data(await client.call_tool("update_stage", call)))
+
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(commit, (one, other)[number % 2])
+
+    assert len(bench.sent()) == 1
+    assert {row["outcome"] for result in results for row in result["results"]} == {"applied"}
+    assert sum("replayed" not in result for result in results) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stage": "Contacted"},
+        {"confirmation": "aaaabbbbccccdddd"},
+        {"lead_ids": "another"},
+    ],
+    ids=["changed argument", "invented code", "other leads"],
+)
+async def test_a_code_that_does_not_fit_sends_nothing(bench: Bench, change: dict[str, Any]) -> None:
+    one, other = bench.visible_leads(2)
+    for lead_id in (one, other):
+        bench.world.update_lead(int(lead_id), stage="New Lead")
+    call: dict[str, Any] = {"lead_ids": [one], **QUALIFIED}
+    async with bench.client() as client:
+        code = data(await client.call_tool("update_stage", call))["confirmation"]
+        changed = {**call, "confirmation": code, **change}
+        if change.get("lead_ids"):
+            changed["lead_ids"] = [one, other]
+        result = data(await client.call_tool("update_stage", changed))
+
+    assert result["status"] == "confirmation_required"
+    assert result["confirmation"] != code
+    assert "does not fit" in result["note"]
+    assert bench.sent() == []
+
+
+async def test_a_code_of_somebody_else_is_worthless(bench: Bench) -> None:
+    lead_id = _new_lead(bench)
+    call = {"lead_ids": [lead_id], **QUALIFIED}
+    async with bench.client(ANA) as ana, bench.client(OWNER) as owner:
+        code = data(await ana.call_tool("update_stage", call))["confirmation"]
+        result = data(await owner.call_tool("update_stage", {**call, "confirmation": code}))
+
+    assert result["status"] == "confirmation_required"
+    assert bench.sent() == []
+
+
+async def test_an_expired_code_is_worthless(bench: Bench) -> None:
+    lead_id = _new_lead(bench)
+    call = {"lead_ids": [lead_id], **QUALIFIED}
+    async with bench.client(confirmation_ttl=60) as client:
+        code = data(await client.call_tool("update_stage", call))["confirmation"]
+        bench.later += 61
+        result = data(await client.call_tool("update_stage", {**call, "confirmation": code}))
+
+    assert result["status"] == "confirmation_required"
+    assert bench.sent() == []
+
+
+@pytest.mark.parametrize("meanwhile", [{"stage": "Contacted"}, {"assignedUserId": 550118203344913}])
+async def test_a_record_changed_since_the_preview_needs_a_fresh_one(bench: Bench, meanwhile: dict[str, Any]) -> None:
+    lead_id = _new_lead(bench)
+    call = {"lead_ids": [lead_id], **QUALIFIED}
+    async with bench.client() as client:
+        code = data(await client.call_tool("update_stage", call))["confirmation"]
+        bench.world.update_lead(int(lead_id), **meanwhile)
+        result = data(await client.call_tool("update_stage", {**call, "confirmation": code}))
+
+    assert result["status"] == "confirmation_required"
+    assert bench.sent() == []
+
+
+@pytest.mark.parametrize("unrelated", [{"score": 99}, {"lastVisit": int(NOW.timestamp())}])
+async def test_a_score_or_a_visit_does_not_unsettle_a_confirmation(bench: Bench, unrelated: dict[str, Any]) -> None:
+    lead_id = _new_lead(bench)
+    call = {"lead_ids": [lead_id], **QUALIFIED}
+    async with bench.client() as client:
+        code = data(await client.call_tool("update_stage", call))["confirmation"]
+        bench.world.update_lead(int(lead_id), **unrelated)
+        result = data(await client.call_tool("update_stage", {**call, "confirmation": code}))
+
+    assert result["status"] == "done"
+    assert len(bench.sent()) == 1
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_record_changed_while_the_person_thinks_is_asked_about_again(bench: Bench, era: str) -> None:
+    lead_id = _new_lead(bench)
+    person = Person()
+
+    def somebody_else() -> None:
+        if len(person.asked) == 1:
+            bench.world.update_lead(int(lead_id), stage="Contacted")
+
+    person.meanwhile = somebody_else
+    async with bench.client(era=era, person=person) as client:
+        result = data(await client.call_tool("update_stage", {"lead_ids": [lead_id], **QUALIFIED}))
+
+    assert [("Contacted → Qualified" in question) for question in person.asked] == [False, True]
+    assert result["results"][0]["before"] == {"stage": "Contacted"}
+    assert len(bench.sent()) == 1
+
+
+async def test_a_replayed_answer_writes_nothing_even_if_the_record_was_put_back(bench: Bench) -> None:
+    lead_id = _new_lead(bench)
+    call = {"lead_ids": [lead_id], **QUALIFIED}
+    async with bench.client(person=Person()) as client:
+        asked = await client.session.call_tool("update_stage", call, allow_input_required=True)
+        assert isinstance(asked, InputRequiredResult)
+        assert asked.input_requests is not None
+        answers = {key: ElicitResult(action="accept", content={"ok": True}) for key in asked.input_requests}
+
+        async def answered() -> Any:
+            return await client.session.call_tool(
+                "update_stage",
+                call,
+                input_responses=answers,
+                request_state=asked.request_state,
+                allow_input_required=True,
+            )
+
+        first = await answered()
+        bench.world.update_lead(int(lead_id), stage="New Lead")
+        replays = [await answered() for _ in range(3)]
+
+    assert data(first)["status"] == "done"
+    assert all(isinstance(replay, InputRequiredResult) for replay in replays), "a replay is a new question"
+    assert len(bench.sent()) == 1
+
+
+async def test_answers_without_a_question_are_asked_anyway(bench: Bench) -> None:
+    lead_id = _new_lead(bench)
+    call = {"lead_ids": [lead_id], **QUALIFIED}
+    async with bench.client(person=Person()) as client:
+        asked = await client.session.call_tool("update_stage", call, allow_input_required=True)
+        assert isinstance(asked, InputRequiredResult)
+        forged = {key: ElicitResult(action="accept", content={"ok": True}) for key in asked.input_requests or {}}
+        result = await client.session.call_tool(
+            "update_stage", call, input_responses=forged, allow_input_required=True
+        )
+
+    assert isinstance(result, InputRequiredResult)
+    assert bench.sent() == []
+
+
+async def test_six_leads_are_refused_at_once_where_nobody_can_be_asked_and_five_are_taken(bench: Bench) -> None:
+    ids = bench.visible_leads(6)
+    async with bench.client() as client:
+        refused = error(await client.call_tool("update_stage", {"lead_ids": ids, **QUALIFIED}))
+        taken = data(await client.call_tool("update_stage", {"lead_ids": ids[:5], **QUALIFIED}))
+
+    assert "Nothing was changed" in refused
+    assert taken["status"] == "confirmation_required"
+    assert bench.sent() == []
