@@ -5,11 +5,12 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client
-from mcp.types import ElicitResult, InputRequiredResult
+from mcp.types import ElicitResult, InputRequiredResult, InputResponses
 
-from tests.support.world import ANA, ERAS, MARK, NOW, OWNER, Bench, Person, data, error, text
+from tests.support.world import ANA, ERAS, NOW, OWNER, Bench, Person, data, error
 
 QUALIFIED = {"stage": "Qualified"}
+TICKED = ElicitResult(action="accept", content={"ok": True})
 
 
 def _new_lead(bench: Bench) -> str:
@@ -230,7 +231,9 @@ async def test_a_replayed_answer_writes_nothing_even_if_the_record_was_put_back(
         asked = await client.session.call_tool("update_stage", call, allow_input_required=True)
         assert isinstance(asked, InputRequiredResult)
         assert asked.input_requests is not None
-        answers = {key: ElicitResult(action="accept", content={"ok": True}) for key in asked.input_requests}
+        answers: InputResponses = {
+            key: ElicitResult(action="accept", content={"ok": True}) for key in asked.input_requests
+        }
 
         async def answered() -> Any:
             return await client.session.call_tool(
@@ -256,10 +259,10 @@ async def test_answers_without_a_question_are_asked_anyway(bench: Bench) -> None
     async with bench.client(person=Person()) as client:
         asked = await client.session.call_tool("update_stage", call, allow_input_required=True)
         assert isinstance(asked, InputRequiredResult)
-        forged = {key: ElicitResult(action="accept", content={"ok": True}) for key in asked.input_requests or {}}
-        result = await client.session.call_tool(
-            "update_stage", call, input_responses=forged, allow_input_required=True
-        )
+        forged: InputResponses = {
+            key: ElicitResult(action="accept", content={"ok": True}) for key in asked.input_requests or {}
+        }
+        result = await client.session.call_tool("update_stage", call, input_responses=forged, allow_input_required=True)
 
     assert isinstance(result, InputRequiredResult)
     assert bench.sent() == []

@@ -12,7 +12,6 @@ from urllib.parse import parse_qsl
 
 import httpx2
 from mcp import Client
-from mcp.client.session import ElicitationFnT
 from mcp.types import CallToolResult, ElicitResult, TextContent
 from starlette.applications import Starlette
 
@@ -103,7 +102,7 @@ class Bench:
 
     @asynccontextmanager
     async def client(
-        self, email: str = ANA, *, era: str = "auto", person: ElicitationFnT | None = None, **settings: Any
+        self, email: str = ANA, *, era: str = "auto", person: Callable[..., Any] | None = None, **settings: Any
     ) -> AsyncIterator[Client]:
         """An MCP client of a server that acts as `email`; `settings` by field name."""
         configured = load(
@@ -120,8 +119,14 @@ class Bench:
             sleep=self._skip,
             wall_clock=lambda: time.time() + self.later,
         )
-        async with Client(server, mode=era, elicitation_callback=person) as client:  # type: ignore[arg-type]
+        async with Client(server, mode=era, elicitation_callback=person) as client:
             yield client
+
+    def user_id(self, email: str) -> int:
+        """The user id that records use for a member."""
+        member = self.world.member(email)
+        assert member is not None
+        return member.user_id
 
     def sent(self, *methods: str) -> list[tuple[str, str, Any]]:
         """The requests that reached Lofty, as method, path and body; all writes without `methods`."""
@@ -134,7 +139,7 @@ class Bench:
 
     def visible_leads(self, count: int, email: str = ANA, **matching: Any) -> list[str]:
         """Ids of ordinary leads assigned to `email`."""
-        user_id = self.world.member(email).user_id
+        user_id = self.user_id(email)
         found = []
         for lead_id in self.world.lead_ids():
             lead = self.world.lead(lead_id)
@@ -145,9 +150,13 @@ class Bench:
         return found[:count]
 
     def hidden_lead(self, email: str = ANA) -> str:
-        """The id of a hidden lead assigned to `email`."""
-        user_id = self.world.member(email).user_id
-        return next(str(i) for i in self.world.hidden_ids() if self.world.lead(i)["assignedUserId"] == user_id)
+        """The id of a hidden lead assigned to `email`, made so if there is none."""
+        user_id = self.user_id(email)
+        own = [i for i in self.world.hidden_ids() if self.world.lead(i)["assignedUserId"] == user_id]
+        if not own:
+            own = [int(self.visible_leads(3, email)[-1])]
+            self.world.update_lead(own[0], hiddenFlag=True, lastName="Underwhistle")
+        return str(own[0])
 
 
 def text(result: CallToolResult) -> str:
