@@ -4,17 +4,18 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import anyio
 from mcp.server import MCPServer
 from mcp.server.mcpserver.resources import FunctionResource
 
 from lofty_mcp.app import App, call
-from lofty_mcp.errors import InvalidInput
+from lofty_mcp.errors import InvalidInput, UpstreamFailed
 from lofty_mcp.models.base import View
 from lofty_mcp.models.clean import line
 from lofty_mcp.models.people import Person
 from lofty_mcp.tools.leads import read_lead
 from lofty_mcp.tools.params import lead_id as checked_id
-from lofty_mcp.tools.spec import UNTRUSTED
+from lofty_mcp.tools.spec import READ_SECONDS, UNTRUSTED
 from lofty_mcp.tools.team import stage_names, tag_names, whoami
 from lofty_mcp.tools.timeline import read_timeline
 
@@ -23,7 +24,7 @@ JSON = "application/json"
 
 async def me() -> str:
     """The account, whether the viewer is known, and what this server may do."""
-    return _json(await whoami())
+    return _json(await _timely(whoami()))
 
 
 async def members() -> str:
@@ -44,12 +45,12 @@ async def tags() -> str:
 
 async def lead(lead_id: str) -> str:
     """One lead, in full."""
-    return _json(await read_lead(_checked(lead_id), full=True))
+    return _json(await _timely(read_lead(_checked(lead_id), full=True)))
 
 
 async def timeline(lead_id: str) -> str:
     """The newest page of a lead's timeline; get_timeline reads on."""
-    return _json(await read_timeline(_checked(lead_id)))
+    return _json(await _timely(read_timeline(_checked(lead_id))))
 
 
 STATIC: tuple[tuple[str, str, Callable[[], Awaitable[str]]], ...] = (
@@ -72,6 +73,14 @@ def register(server: MCPServer[App]) -> None:
         )
     for uri, title, template in TEMPLATES:
         server.resource(uri, name=_name(template), title=title, mime_type=JSON, meta=dict(UNTRUSTED))(template)
+
+
+async def _timely(view: Awaitable[View]) -> View:
+    try:
+        with anyio.fail_after(READ_SECONDS):
+            return await view
+    except TimeoutError:
+        raise UpstreamFailed from None
 
 
 def _checked(lead_id: str) -> str:

@@ -15,7 +15,8 @@ import anyio
 import pytest
 
 from lofty_mcp.ledger import AuditEntry, Handle, LedgerError, Row, Ticket
-from lofty_mcp.ledger.sqlite import MIGRATIONS, SqliteLedger, explain, migrate
+from lofty_mcp.ledger.schema import MIGRATIONS, explain, migrate
+from lofty_mcp.ledger.sqlite import SqliteLedger
 
 posix = pytest.mark.skipif(os.name == "nt", reason="modes and SIGKILL are POSIX")
 LEASE = 60.0

@@ -55,8 +55,8 @@ class LoftyClient:
         attempt, renewed = 0, False
         while True:
             attempt += 1
-            self.breaker.check()
             shown = await self.credential.authorization()
+            self.breaker.check()
             try:
                 answer = await self._attempt(request, shown, before)
             except CredentialRejected as error:

@@ -27,6 +27,7 @@ T = TypeVar("T")
 class _Kept:
     value: Any = None
     until: float = float("-inf")
+    version: int = 0
     lock: anyio.Lock = field(default_factory=anyio.Lock)
 
 
@@ -96,13 +97,12 @@ class Vocabulary:
 
     async def _get(self, name: str, fetch: Callable[[], Awaitable[T]], *, again: bool = False) -> T:
         kept = self._kept.setdefault(name, _Kept())
-        asked_at = self.clock()
-        if again or kept.until <= asked_at:
+        version = kept.version
+        if again or kept.until <= self.clock():
             async with kept.lock:
-                # Somebody who held the lock before us may have fetched it after we asked.
-                if kept.until - FRESH_SECONDS < asked_at and (again or kept.until <= asked_at):
+                if kept.version == version:  # nobody who held the lock before us has fetched it
                     kept.value = await fetch()
-                    kept.until = self.clock() + FRESH_SECONDS
+                    kept.until, kept.version = self.clock() + FRESH_SECONDS, version + 1
         return cast("T", kept.value)
 
 

@@ -80,13 +80,19 @@ async def audited(ctx: ServerRequestContext[App, Any], call_next: CallNext) -> H
         raise
     finally:
         CALL.reset(token)
-        name = str((ctx.params or {}).get("name", "")) if ctx.method == "tools/call" else ctx.method
-        entry = _entry(call, name, (time.perf_counter() - started) * 1000)
-        if app.effects.get(name, Effect.READ) is Effect.READ:
-            app.audit.soon(entry)
-        else:
-            with anyio.CancelScope(shield=True):
-                await app.audit.now([entry])
+        await _conclude(call, ctx, (time.perf_counter() - started) * 1000)
+
+
+async def _conclude(call: Call, ctx: ServerRequestContext[App, Any], duration_ms: float) -> None:
+    if ctx.method == "completion/complete":
+        return  # a keystroke, and never about a lead
+    name = str((ctx.params or {}).get("name", "")) if ctx.method == "tools/call" else ctx.method
+    entry = _entry(call, name, duration_ms)
+    if call.app.effects.get(name, Effect.READ) is Effect.READ:
+        call.app.audit.soon(entry)
+    else:
+        with anyio.CancelScope(shield=True):
+            await call.app.audit.now([entry])
 
 
 def _entry(call: Call, name: str, duration_ms: float) -> AuditEntry:

@@ -1,6 +1,6 @@
 """Finding leads and reading one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -66,7 +66,7 @@ async def search_leads(
     searched = LeadQuery(
         given,
         descending if sort == "created" else None,
-        keep=_checks(email, stage, given.get("assignedUserId"), tags_any, tags_all, since),
+        keep=_checks(given, tags_any, tags_all, since),
         past=lambda row: bool(descending and since and row.create_time and row.create_time < since),
     )
     bound = given | {"created_after": str(since)}
@@ -120,27 +120,33 @@ def _joined(tags: list[str] | None, name: str) -> str | None:
 
 
 def _checks(
-    email: str | None,
-    stage: str | None,
-    user_id: object,
+    filters: Mapping[str, str | bool],
     tags_any: list[str] | None,
     tags_all: list[str] | None,
     since: datetime | None,
 ) -> Callable[[LeadRecord], bool]:
     """What each row must bear out, where it says anything: Lofty ignores a filter that it does not know."""
 
+    email, phone = filters.get("email"), filters.get("phone")
+    exact = {"stage": filters.get("stage"), "source": filters.get("source")}
+    exact["assigned_user_id"] = filters.get("assignedUserId")
+
     def fits(row: LeadRecord) -> bool:
         tags = {tag.casefold() for tag in row.tag_names}
         return (
-            (email is None or not row.emails or email.casefold() in {e.casefold() for e in row.emails})
-            and (stage is None or row.stage in (None, stage))
-            and (user_id is None or row.assigned_user_id in (None, user_id))
+            all(value is None or _same(getattr(row, name), str(value)) for name, value in exact.items())
+            and (email is None or not row.emails or str(email).casefold() in {e.casefold() for e in row.emails})
+            and (phone is None or not row.phones or phone in {wire.phone_digits(p) for p in row.phones})
             and (not tags_any or not tags or bool(tags & {t.casefold() for t in tags_any}))
             and (not tags_all or not tags or {t.casefold() for t in tags_all} <= tags)
             and (since is None or (row.create_time is not None and row.create_time >= since))
         )
 
     return fits
+
+
+def _same(found: str | None, wanted: str) -> bool:
+    return found is None or found.casefold() == wanted.casefold()
 
 
 TOOLS = (

@@ -17,13 +17,14 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from lofty_mcp.app import call
-from lofty_mcp.errors import LedgerUnavailable, LoftyError, UpstreamFailed
+from lofty_mcp.errors import LedgerUnavailable, LoftyError
 from lofty_mcp.guard.confirm import Approval
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.ledger import LedgerError
 from lofty_mcp.models.base import View
 
 READ_SECONDS = 50.0
+TOO_SLOW = "Lofty took too long to answer. Ask for less, or try again in a moment. Nothing was changed."
 UNTRUSTED = {"lofty/untrusted": True}
 """Says of a result that text in it may be written by outsiders."""
 
@@ -84,7 +85,7 @@ class ClosedTool(Tool):
         except ToolError as error:
             return self._explained(error)
         except TimeoutError:
-            return self._failed("Lofty took too long to answer. Ask for less, or try again in a moment.", "failed")
+            return self._failed(TOO_SLOW, "failed")
         return result if isinstance(result, InputRequiredResult) else answer(result)
 
     def _explained(self, error: ToolError) -> CallToolResult:
@@ -99,9 +100,11 @@ class ClosedTool(Tool):
             case ValidationError():
                 return self._failed(_explain(cause), "invalid")
             case TimeoutError():
-                return self._failed(str(UpstreamFailed()), "failed")
+                return self._failed(TOO_SLOW, "failed")
         log.error("a tool crashed", extra={"tool": self.name}, exc_info=cause or error)
-        told = "Nothing was changed." if self.reads else "Look at the leads before doing it again: it may have been done."
+        told = (
+            "Nothing was changed." if self.reads else "Look at the leads before doing it again: it may have been done."
+        )
         return self._failed(f"The server itself failed on this call; its log says where. {told}", "crashed")
 
     def _failed(self, text: str, outcome: str) -> CallToolResult:

@@ -72,7 +72,7 @@ class Person:
         """Answer one question."""
         self.asked.append(params.message)
         self.meanwhile()
-        return ElicitResult(action=self.action, content=self.content)  # type: ignore[arg-type]
+        return ElicitResult(action=self.action, content=self.content)
 
 
 @dataclass
