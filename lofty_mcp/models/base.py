@@ -35,7 +35,7 @@ class Upstream(BaseModel):
     @classmethod
     def _lenient(cls, value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         try:
-            return handler(cleaned(value))
+            return handler(_clean_here(value))
         except ValidationError:
             return cls.model_fields[info.field_name or ""].get_default(call_default_factory=True)
 
@@ -48,6 +48,15 @@ class View(BaseModel):
     def payload(self) -> dict[str, Any]:
         """The result as JSON data without nulls, empty values and unset numbers."""
         return cast("dict[str, Any]", tidy(self.model_dump(mode="json", by_alias=True)))
+
+
+def _clean_here(value: Any) -> Any:
+    """Clean the text of one field; nested records clean their own, free-form objects are of type `Json`."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [clean(item) if isinstance(item, str) else item for item in value]
+    return value
 
 
 def cleaned(value: Any) -> Any:
@@ -115,5 +124,7 @@ Id = Annotated[str, BeforeValidator(_id)]
 Number = Annotated[int | float, BeforeValidator(_unset)]
 """A number of which -1 means unset (quirk 33)."""
 Moment = Annotated[datetime, BeforeValidator(moment)]
-Line = Annotated[str, BeforeValidator(lambda value: line(value) if isinstance(value, str) else value)]
+Line = Annotated[str, BeforeValidator(lambda value: " ".join(value.split()) if isinstance(value, str) else value)]
 """Text on one line."""
+Json = Annotated[dict[str, Any], BeforeValidator(cleaned)]
+"""A free-form object, cleaned through and through."""

@@ -1,10 +1,8 @@
 """Members of the team and what `GET /v1.0/me` says of the caller."""
 
-from typing import Any
-
 from pydantic import Field, field_validator
 
-from lofty_mcp.models.base import Id, Line, Upstream, View
+from lofty_mcp.models.base import Id, Json, Line, Upstream, View
 
 
 class Member(Upstream):
@@ -30,7 +28,7 @@ class Member(Upstream):
 class Org(Upstream):
     """The account's organisation (`GET /v1.0/org`)."""
 
-    enterprise_info: dict[str, Any] | None = None
+    enterprise_info: Json | None = None
 
     @property
     def company(self) -> str | None:

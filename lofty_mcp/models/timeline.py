@@ -7,7 +7,7 @@ from datetime import UTC, datetime, tzinfo
 from hashlib import sha256
 from typing import Any, Literal, get_args
 
-from lofty_mcp.models.base import Id, Line, Moment, Upstream, iso
+from lofty_mcp.models.base import Id, Json, Line, Moment, Upstream, iso
 
 Kind = Literal["site", "call", "text", "email", "note", "task", "system"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -109,7 +109,7 @@ class SystemLog(Upstream):
     from_type: int | None = None
     from_first_name: Line | None = None
     from_last_name: Line | None = None
-    content: dict[str, Any] | None = None
+    content: Json | None = None
 
 
 def site_events(pages: Sequence[Sequence[dict[str, Any]]]) -> list[Event]:
