@@ -10,6 +10,7 @@ LoftyError
 ├── RejectedByLofty         Lofty understood and refused, before doing anything
 ├── Unreachable             not one byte left: nothing can have happened
 ├── UpstreamFailed          bytes left and no clear answer came: anything may have happened
+│   └── NoSuchOperation     nothing answers there as Lofty does: probably not Lofty's address
 └── LedgerUnavailable       the ledger cannot be used, so nothing may be written
 
 Messages are ours, say what to do next, and never repeat upstream text. The SDK shows the model only `ToolError` and
@@ -115,6 +116,15 @@ class UpstreamFailed(LoftyError):
 
     default = "Lofty failed to answer. Try again in a moment."
     sent = True
+
+
+class NoSuchOperation(UpstreamFailed):
+    """A 404 where Lofty has no record to miss, such as its own `/v1.0/me`."""
+
+    default = (
+        "What answers there does not answer as Lofty does (404). Check LOFTY_BASE_URL; `lofty-mcp doctor` shows more. "
+        "Nothing was changed."
+    )
 
 
 class LedgerUnavailable(LoftyError):

@@ -2,19 +2,22 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 from mcp.server import MCPServer
+from mcp.server.mcpserver import RequestStateSecurity
 
 from lofty_mcp import completions, prompts, resources, tools
 from lofty_mcp.app import Account, App
 from lofty_mcp.client.client import LoftyClient, open_pool
-from lofty_mcp.client.credentials import ApiKey, Credential, OAuth, OAuthSettings
+from lofty_mcp.client.credentials import ApiKey, Credential
+from lofty_mcp.client.oauth import OAuth
 from lofty_mcp.client.pacing import Pacer
+from lofty_mcp.client.tokens import OAuthSettings
 from lofty_mcp.client.vocabulary import Vocabulary
 from lofty_mcp.guard.audit import AuditLog, audited
 from lofty_mcp.guard.gate import FLOOR_SECONDS, Timing
@@ -56,7 +59,7 @@ def build_server(
             stack.push_async_callback(ledger.close)
             local = is_loopback(urlsplit(settings.base_url).hostname or "")
             http = await stack.enter_async_context(open_pool(settings.base_url, transport, proxies=not local))
-            credential = credential_of(settings, http)
+            credential = await stack.enter_async_context(aclosing(credential_of(settings, http)))
             principal = f"{sandbox or ''}{credential.principal}"
             pacer = Pacer(principal, ledger, per_minute=settings.requests_per_minute)
             client = LoftyClient(http, credential, pacer, user_agent=f"lofty-mcp/{version('lofty-mcp')}")
@@ -83,6 +86,7 @@ def build_server(
         instructions=INSTRUCTIONS,
         lifespan=lifespan,
         middleware=[audited],
+        request_state_security=RequestStateSecurity.ephemeral(ttl=settings.confirmation_ttl),
         tools=[spec.build() for spec in listed],
         log_level="WARNING",
     )

@@ -71,6 +71,12 @@ class Settings(BaseSettings):
         description="`read` lists no writes; `ask` asks a person; `code` lets clients that cannot ask use the two "
         "steps for everything; `auto` asks nothing.",
     )
+    questions: Literal["on", "off"] = Field(
+        "on",
+        validation_alias=_env("LOFTY_MCP_QUESTIONS"),
+        description="`off` for an app that says it can ask but never shows a question: it is treated as one that "
+        "cannot be asked.",
+    )
     ask_from: Literal["add", "change", "remove", "send"] = Field(
         "change", validation_alias=_env("LOFTY_MCP_ASK_FROM"), description="The mildest effect that is asked about."
     )
@@ -129,7 +135,7 @@ class Settings(BaseSettings):
             raise ValueError(f"there is no toolset {', '.join(sorted(unknown))}; valid are core and all")
         return value
 
-    @field_validator("mode", "ask_from", "visibility", "log_level", mode="before")
+    @field_validator("mode", "questions", "ask_from", "visibility", "log_level", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value

@@ -5,6 +5,7 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client
+from mcp.shared.exceptions import MCPError
 from mcp.types import ElicitResult, InputRequiredResult, InputResponses
 
 from tests.support.world import ANA, ERAS, NOW, OWNER, Bench, Person, data, error
@@ -276,4 +277,36 @@ async def test_six_leads_are_refused_at_once_where_nobody_can_be_asked_and_five_
 
     assert "Nothing was changed" in refused
     assert taken["status"] == "confirmation_required"
+    assert bench.sent() == []
+
+
+async def test_an_app_that_never_shows_questions_is_set_to_codes(bench: Bench) -> None:
+    lead_id, person = _new_lead(bench), Person("decline", None)
+    call = {"lead_ids": [lead_id], **QUALIFIED}
+    async with bench.client(person=person, questions="off") as client:
+        preview = data(await client.call_tool("update_stage", call))
+        done = data(await client.call_tool("update_stage", {**call, "confirmation": preview["confirmation"]}))
+
+    assert person.asked == []
+    assert (preview["status"], done["status"]) == ("confirmation_required", "done")
+    assert len(bench.sent()) == 1
+
+
+async def test_an_answer_to_a_question_of_long_ago_writes_nothing(bench: Bench) -> None:
+    lead_id = _new_lead(bench)
+    call = {"lead_ids": [lead_id], **QUALIFIED}
+    async with bench.client(person=Person(), confirmation_ttl=1) as client:
+        asked = await client.session.call_tool("update_stage", call, allow_input_required=True)
+        assert isinstance(asked, InputRequiredResult)
+        answers: InputResponses = {key: TICKED for key in asked.input_requests or {}}
+        await anyio.sleep(1.1)  # the SDK seals the state with the real clock
+        with pytest.raises(MCPError, match="requestState"):
+            await client.session.call_tool(
+                "update_stage",
+                call,
+                input_responses=answers,
+                request_state=asked.request_state,
+                allow_input_required=True,
+            )
+
     assert bench.sent() == []

@@ -19,9 +19,14 @@ from urllib.parse import parse_qs
 import anyio
 import httpx2
 import pytest
+from mcp import Client
 
-from lofty_mcp.client.credentials import ApiKey, Credential, OAuth, OAuthSettings, clean_key, jwt_claims, token_url
+from lofty_mcp.client.credentials import ApiKey, Credential, clean_key, jwt_claims
+from lofty_mcp.client.oauth import OAuth
+from lofty_mcp.client.tokens import OAuthSettings, token_url
 from lofty_mcp.errors import CredentialRejected, LedgerUnavailable, LoftyError, Unreachable
+from lofty_mcp.server import build_server
+from lofty_mcp.settings import load
 
 BASE = "http://127.0.0.1:9"
 SECRETS = ("configured-refresh", "configured-access", "sekret", "customer.key", "rotated-", "access-")
@@ -546,7 +551,8 @@ async def test_a_process_that_never_finishes_is_not_waited_for_forever(tmp_path:
 WORKER = """
 import sys, anyio, httpx2
 from pathlib import Path
-from lofty_mcp.client.credentials import OAuth, OAuthSettings
+from lofty_mcp.client.oauth import OAuth
+from lofty_mcp.client.tokens import OAuthSettings
 async def main():
     async with httpx2.AsyncClient() as client:
         settings = OAuthSettings(refresh_token="configured-refresh", base_url=sys.argv[1])
@@ -613,7 +619,8 @@ async def test_a_call_cancelled_by_its_scope_still_keeps_the_rotated_token(tmp_p
         calls.start_soon(credential.authorization)
         await service.asked.wait()
         calls.cancel_scope.cancel()
-        service.may_answer.set()
+    service.may_answer.set()
+    await credential.aclose()
     assert json.loads(token_file(tmp_path).read_text())["refresh"] == "rotated-1"
     assert await credential.authorization() == "Bearer access-1"
 
@@ -631,6 +638,62 @@ async def test_a_call_cancelled_by_asyncio_itself_still_keeps_the_rotated_token(
     assert await credential.authorization() == "Bearer access-1"
     assert json.loads(token_file(tmp_path).read_text())["refresh"] == "rotated-1"
     assert len(service.requests) == 1
+
+
+async def test_the_call_that_started_a_renewal_leaves_at_once_when_cancelled(tmp_path: Path) -> None:
+    service = TokenService()
+    service.may_answer = anyio.Event()
+    credential = refreshing(service, tmp_path)
+    # Only a call that stays sees this answer; without it the test would hang instead of failing.
+    backstop = asyncio.get_running_loop().call_later(5, service.may_answer.set)
+    async with anyio.create_task_group() as calls:
+        calls.start_soon(credential.authorization)
+        await service.asked.wait()
+        calls.cancel_scope.cancel()
+    backstop.cancel()
+    assert not service.may_answer.is_set()
+    assert kept(tmp_path) == []
+    service.may_answer.set()
+    assert await credential.authorization() == "Bearer access-1"
+    assert len(service.requests) == 1
+
+
+async def test_a_server_that_ends_first_keeps_the_token_that_a_cancelled_call_has_asked_for(tmp_path: Path) -> None:
+    service = TokenService()
+    service.may_answer = anyio.Event()
+
+    class Closing(httpx2.MockTransport):
+        """Fails what is under way when the pool closes, as a real one does."""
+
+        async def aclose(self) -> None:
+            assert service.may_answer.is_set()
+
+    settings = load(refresh_token="configured-refresh", base_url=BASE, state_dir=tmp_path)
+    async with Client(build_server(settings, transport=Closing(service))) as lofty, anyio.create_task_group() as calls:
+        calls.start_soon(lofty.call_tool, "who_am_i")
+        await service.asked.wait()
+        calls.cancel_scope.cancel()
+        asyncio.get_running_loop().call_later(0.05, service.may_answer.set)
+    assert json.loads(token_file(tmp_path).read_text())["refresh"] == "rotated-1"
+
+
+async def test_closing_waits_for_the_renewal_even_when_it_is_cancelled_itself(tmp_path: Path) -> None:
+    service = TokenService()
+    credential = refreshing(service, tmp_path)
+    async with anyio.create_task_group() as calls:
+        calls.start_soon(credential.authorization)
+        await service.asked.wait()
+        calls.cancel_scope.cancel()
+        await credential.aclose()
+    assert json.loads(token_file(tmp_path).read_text())["refresh"] == "rotated-1"
+
+
+async def test_closing_when_nothing_is_under_way_waits_for_nothing(tmp_path: Path) -> None:
+    credential = refreshing(TokenService(), tmp_path)
+    await credential.aclose()
+    await credential.authorization()
+    await credential.aclose()
+    assert await credential.authorization() == "Bearer access-1"
 
 
 async def test_a_cancelled_call_that_only_waited_leaves_at_once(tmp_path: Path) -> None:

@@ -21,8 +21,6 @@ LARGEST_ANSWER = 16 * 2**20
 NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 """The only failures of `httpx2` that come before the first byte of the request."""
 
-Hook = Callable[[], Awaitable[None]]
-
 
 @dataclass
 class LoftyClient:
@@ -43,7 +41,7 @@ class LoftyClient:
     def __post_init__(self) -> None:
         self.breaker = Breaker(self.clock)
 
-    async def send(self, request: wire.Request, before: Hook | None = None) -> Any:
+    async def send(self, request: wire.Request, before: wire.Hook | None = None) -> Any:
         """The JSON that Lofty answers to `request`.
 
         `before` runs once the request's turn has come, right before its first byte leaves; what it raises stops it.
@@ -80,7 +78,7 @@ class LoftyClient:
             raise error
         await self.sleep(pause)
 
-    async def _attempt(self, request: wire.Request, authorization: str, before: Hook | None) -> Any:
+    async def _attempt(self, request: wire.Request, authorization: str, before: wire.Hook | None) -> Any:
         try:
             async with self.pacer.slot():
                 if before is not None:

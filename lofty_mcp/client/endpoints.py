@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lofty_mcp.client import wire
-from lofty_mcp.client.client import Hook, LoftyClient
+from lofty_mcp.client.client import LoftyClient
+from lofty_mcp.client.wire import Hook
+from lofty_mcp.errors import NoSuchOperation, NotFound
 from lofty_mcp.models.leads import LeadRecord
 from lofty_mcp.models.people import Member, Org
 
@@ -24,9 +26,17 @@ class LeadPage:
     total: int | None
 
 
+async def _there(client: LoftyClient, request: wire.Request) -> Any:
+    """The answer of an operation that Lofty cannot fail to know."""
+    try:
+        return await client.send(request)
+    except NotFound:
+        raise NoSuchOperation from None
+
+
 async def me(client: LoftyClient) -> Member:
     """GET /v1.0/me, the recommended probe of a credential (reference §7)."""
-    return Member.model_validate(wire.unwrap(await client.send(wire.get("/v1.0/me")), "user"))
+    return Member.model_validate(wire.unwrap(await _there(client, wire.get("/v1.0/me")), "user"))
 
 
 async def member(client: LoftyClient, account: str) -> Member:
@@ -36,14 +46,14 @@ async def member(client: LoftyClient, account: str) -> Member:
 
 async def org(client: LoftyClient) -> Org:
     """GET /v1.0/org."""
-    return Org.model_validate(wire.unwrap(await client.send(wire.get("/v1.0/org")), "org"))
+    return Org.model_validate(wire.unwrap(await _there(client, wire.get("/v1.0/org")), "org"))
 
 
 async def members(client: LoftyClient) -> list[Member]:
     """All members of the team, page by page."""
     found: dict[str, Member] = {}
     for _ in range(MOST_PAGES):
-        body = await client.send(wire.members(len(found)))
+        body = await _there(client, wire.members(len(found)))
         page = [Member.model_validate(row) for row in wire.rows(body, "members")]
         fresh = {m.id or m.member_user_id or m.email or "": m for m in page}
         fresh = {key: m for key, m in fresh.items() if key and key not in found}
@@ -60,7 +70,7 @@ async def pipelines(client: LoftyClient) -> list[str]:
     """The names of the team's lead pipelines (its stages), as Lofty spells them."""
     names: list[str] = []
     for page in range(MOST_PAGES):
-        rows = wire.rows(await client.send(wire.pipelines(page)), "pipelines")
+        rows = wire.rows(await _there(client, wire.pipelines(page)), "pipelines")
         fresh = [n for row in rows if isinstance(n := row.get("name"), str) and n and n not in names]
         names += fresh
         if not fresh or not wire.looks_full(len(rows), wire.PIPELINE_PAGE):
@@ -73,7 +83,7 @@ async def tags(client: LoftyClient) -> list[str]:
 
     The list mixes definitions (`leadId` 0) with tags applied to leads, hidden ones included (quirk 26).
     """
-    rows = wire.rows(await client.send(wire.get("/v1.0/teamFeatures/listTag")), "tags")
+    rows = wire.rows(await _there(client, wire.get("/v1.0/teamFeatures/listTag")), "tags")
     return list(
         dict.fromkeys(n for row in rows if not row.get("leadId") and isinstance(n := row.get("tagName"), str) and n)
     )

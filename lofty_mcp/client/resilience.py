@@ -65,7 +65,10 @@ class Breaker:
             return
         remaining = self.opened_at + self.rest - self.clock()
         if remaining > 0 or self.probing:
-            raise Unreachable(f"Lofty has failed repeatedly; nothing is sent for {max(1, round(remaining))} s more.")
+            raise Unreachable(
+                f"Lofty has failed repeatedly, so nothing is sent for {max(1, round(remaining))} s more. If that goes "
+                "on, check the network and LOFTY_BASE_URL; `lofty-mcp doctor` shows what is wrong."
+            )
         self.probing = True
 
     def record(self, error: LoftyError | None) -> None:

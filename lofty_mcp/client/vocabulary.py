@@ -13,7 +13,7 @@ import anyio
 
 from lofty_mcp.client import endpoints
 from lofty_mcp.client.client import LoftyClient
-from lofty_mcp.errors import NotFound, PermissionDenied, RejectedByLofty
+from lofty_mcp.errors import NoSuchOperation, NotFound, PermissionDenied, RejectedByLofty
 from lofty_mcp.models.clean import line
 from lofty_mcp.models.leads import LeadRecord
 from lofty_mcp.models.people import Member, Org
@@ -92,7 +92,7 @@ class Vocabulary:
         """The account's time zone, UTC where Lofty names none that is known."""
         try:
             return ZoneInfo((await self.me()).time_zone_id or "UTC")
-        except (KeyError, ValueError, OSError, PermissionDenied, RejectedByLofty, NotFound):
+        except (KeyError, ValueError, OSError, PermissionDenied, RejectedByLofty, NoSuchOperation):
             return ZoneInfo("UTC")
 
     async def _get(self, name: str, fetch: Callable[[], Awaitable[T]], *, again: bool = False) -> T:

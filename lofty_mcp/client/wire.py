@@ -6,7 +6,7 @@ docs/quirks.md.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 from urllib.parse import quote
@@ -56,6 +56,10 @@ _NAMES = {
     "LIMIT_NOT_VALID": 20042,
     "VENDOR_HAS_NO_PERMISSION": 200100,
 }
+
+
+Hook = Callable[[], Awaitable[None]]
+"""Runs once a write's turn has come, right before its first byte leaves; what it raises stops the write."""
 
 
 @dataclass(frozen=True, slots=True)

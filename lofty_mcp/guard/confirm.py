@@ -122,7 +122,7 @@ async def carry_out(ctx: Ctx, plan: Plan, answer: Answer) -> WriteResult:
 def policy(ctx: Ctx, current: Call) -> Policy:
     """What the operator allows here and what this client can do."""
     settings = current.app.settings
-    return Policy(settings.mode, Effect[settings.ask_from.upper()], can_ask(ctx))
+    return Policy(settings.mode, Effect[settings.ask_from.upper()], settings.questions == "on" and can_ask(ctx))
 
 
 def can_ask(ctx: Ctx) -> bool:
@@ -210,8 +210,8 @@ def _declined(plan: Plan) -> WriteResult:
     return WriteResult(
         status="declined",
         results=_untouched(plan),
-        note="Nothing was changed. If this app never showed a question, its operator can set LOFTY_MCP_MODE=code to "
-        "confirm by code instead.",
+        note="Nothing was changed. If this app never showed a question, its operator can set LOFTY_MCP_QUESTIONS=off "
+        "to confirm by code instead.",
     )
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import anyio
 
 from lofty_mcp.client import endpoints
-from lofty_mcp.client.client import Hook, LoftyClient
+from lofty_mcp.client.client import LoftyClient
 from lofty_mcp.client.vocabulary import Seen, Vocabulary
-from lofty_mcp.client.wire import LEAD_PAGE, looks_full
-from lofty_mcp.errors import NotFound, PermissionDenied, RejectedByLofty
+from lofty_mcp.client.wire import LEAD_PAGE, Hook, looks_full
+from lofty_mcp.errors import NoSuchOperation, NotFound, PermissionDenied, RejectedByLofty
 from lofty_mcp.guard import visibility
 from lofty_mcp.guard.pages import OVERLAP, Position, after, in_order, joins, passed
 from lofty_mcp.guard.visibility import Rule, Viewer
@@ -89,7 +89,7 @@ class VisibleCrm:
             return visibility.viewer_of(acting[0], None, {}) if len(acting) == 1 else Viewer()
         try:
             me, record = await self.vocabulary.me(), await self.vocabulary.own_record()
-        except (PermissionDenied, RejectedByLofty, NotFound):
+        except (PermissionDenied, RejectedByLofty, NoSuchOperation):
             return Viewer()
         return visibility.viewer_of(me, record, self.client.credential.claims())
 

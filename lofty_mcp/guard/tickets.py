@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 
 from lofty_mcp.client import wire
-from lofty_mcp.client.client import Hook
+from lofty_mcp.client.wire import Hook
 from lofty_mcp.errors import CredentialRejected, LoftyError, NotFound, RateLimited, Unreachable
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.guard.gate import VisibleCrm

@@ -82,7 +82,7 @@ def tidy(value: Any) -> Any:
     return value
 
 
-_KEPT = ("rows", "results")
+_KEPT = ("rows", "results", "asks_before")
 """Lists that say something by being empty."""
 
 

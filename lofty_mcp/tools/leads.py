@@ -8,7 +8,7 @@ from pydantic import Field
 
 from lofty_mcp.app import call
 from lofty_mcp.client import wire
-from lofty_mcp.errors import InvalidInput, NotFound
+from lofty_mcp.errors import InvalidInput, NoSuchOperation, NotFound
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.guard.gate import LeadQuery
 from lofty_mcp.models.leads import Lead, LeadRecord, lead_view
@@ -73,6 +73,8 @@ async def search_leads(
     try:
         found = await call().crm.search(searched, await resume(bound, cursor), limit)
     except NotFound:
+        if stage is None:
+            raise NoSuchOperation from None
         # Lofty's 404 to a list means that a filter names something that is not there (quirk 8).
         raise InvalidInput(f"Lofty knows no stage {stage!r}. {one_of(await stage_names())}") from None
     return await lead_table(found, bound, zone, full=detail == "full")

@@ -6,8 +6,7 @@ from mcp.server.mcpserver import Resolve
 from pydantic import Field
 
 from lofty_mcp.app import Ctx, call
-from lofty_mcp.client.client import Hook
-from lofty_mcp.client.wire import TAG_LIMIT
+from lofty_mcp.client.wire import TAG_LIMIT, Hook
 from lofty_mcp.errors import InvalidInput
 from lofty_mcp.guard.confirm import Answer, asker, carry_out, plan_act
 from lofty_mcp.guard.effects import Effect, effective
@@ -107,7 +106,7 @@ async def assign_lead(
 ) -> WriteResult:
     """Give leads to a member of the team, as agent, assistant or lender. The person is asked first.
 
-    Whoever held the role before loses it, and with it the sight of a hidden lead.
+    The former holder loses sight of a hidden lead.
     """
     return await carry_out(ctx, plan, answer)
 
@@ -147,13 +146,13 @@ async def add_tag(
     plan: TagPlan,
     answer: TagAnswer,
     lead_ids: LeadIds,
-    tags: Annotated[list[Text], Field(min_length=1, max_length=20, description="Exact tag names")],
-    create_new: Annotated[bool, Field(description="Allow names that are new to the account")] = False,
+    tags: Annotated[list[Text], Field(min_length=1, max_length=20)],
+    create_new: Annotated[bool, Field(description="Allow new names")] = False,
     confirmation: Confirmation = None,
 ) -> WriteResult:
     """Add tags to leads and keep those they have.
 
-    Asks first for a new name, for more than five leads, and for tags that start automations.
+    Asks first for new names, tags that start automations, and more than five leads.
     """
     return await carry_out(ctx, plan, answer)
 

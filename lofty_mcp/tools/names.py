@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Sequence
 
+from lofty_mcp.models.clean import line
+
 MOST_NAMED = 30
 
 
@@ -16,4 +18,4 @@ def near(name: str, known: Sequence[str]) -> list[str]:
 def one_of(names: Sequence[str]) -> str:
     """A sentence that names what is valid."""
     more = len(names) - MOST_NAMED
-    return f"Valid: {', '.join(names[:MOST_NAMED])}{f' and {more} more' if more > 0 else ''}."
+    return f"Valid: {', '.join(map(line, names[:MOST_NAMED]))}{f' and {more} more' if more > 0 else ''}."

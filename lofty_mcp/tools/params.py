@@ -32,12 +32,10 @@ LeadId = Annotated[str, BeforeValidator(lead_id), Field(description="Lead id: di
 LeadIds = Annotated[
     list[Annotated[str, BeforeValidator(lead_id)]],
     BeforeValidator(lambda value: value if isinstance(value, list) else [value]),
-    Field(min_length=1, max_length=MOST_LEADS, description="Lead ids, 1 to 50"),
+    Field(min_length=1, max_length=MOST_LEADS),
 ]
 Text = Annotated[str, BeforeValidator(_one_line), Field(min_length=1, max_length=200)]
-Confirmation = Annotated[
-    str | None, Field(max_length=64, description="Code from a confirmation_required answer to this same call")
-]
+Confirmation = Annotated[str | None, Field(max_length=64, description="Code of a confirmation_required answer")]
 Cursor = Annotated[str | None, Field(max_length=64, description="next_cursor of the page before, same filters")]
 Limit = Annotated[int, Field(ge=1, le=100)]
 

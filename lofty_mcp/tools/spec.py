@@ -122,28 +122,37 @@ def answer(view: View) -> CallToolResult:
 
 
 def slim(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON schema without titles, null arms, null defaults and unused definitions; its meaning stays."""
-    slimmed: dict[str, Any] = _slim(schema)
-    used = json.dumps({k: v for k, v in slimmed.items() if k != "$defs"})
-    definitions = {name: d for name, d in slimmed.pop("$defs", {}).items() if f"#/$defs/{name}" in used}
-    return slimmed | ({"$defs": definitions} if definitions else {})
+    """A JSON schema said shortly: without titles, null arms, empty defaults, references and lengths of strings.
+
+    What it allowed it allows still. Lengths are checked all the same; results may gain fields in later versions.
+    """
+    slimmed: dict[str, Any] = _slim(schema, schema.get("$defs", {}))
+    return slimmed
 
 
-def _slim(node: Any) -> Any:
+_UNSAID = ("title", "$defs", "minLength", "maxLength", "additionalProperties")
+
+
+def _slim(node: Any, definitions: Mapping[str, Any]) -> Any:
     if isinstance(node, list):
-        return [_slim(item) for item in node]
+        return [_slim(item, definitions) for item in node]
     if not isinstance(node, Mapping):
         return node
-    kept = {key: value for key, value in node.items() if not (key == "title" and isinstance(value, str))}
+    kept = {key: value for key, value in node.items() if key not in _UNSAID}
+    if "$ref" in kept:  # nothing of ours is recursive, and what is said once is shorter in its place
+        referred = definitions[str(kept.pop("$ref")).removeprefix("#/$defs/")]
+        return _slim({**{key: value for key, value in referred.items() if key != "description"}, **kept}, definitions)
     if "default" in kept and kept["default"] in (None, [], {}):
         del kept["default"]
     if "anyOf" in kept:
-        arms = [arm for arm in kept["anyOf"] if arm != {"type": "null"}]
+        arms = [arm for arm in kept.pop("anyOf") if arm != {"type": "null"}]
         if len(arms) == 1:
-            del kept["anyOf"]
-            kept = {**arms[0], **kept}
+            return _slim({**arms[0], **kept}, definitions)
+        kept["anyOf"] = arms
     return {
-        key: {name: _slim(item) for name, item in value.items()} if key in ("properties", "$defs") else _slim(value)
+        key: {name: _slim(item, definitions) for name, item in value.items()}
+        if key == "properties"
+        else _slim(value, definitions)
         for key, value in kept.items()
     }
 

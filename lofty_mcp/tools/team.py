@@ -7,6 +7,7 @@ from lofty_mcp.client.vocabulary import spelled
 from lofty_mcp.client.wire import STAGE_LIMIT
 from lofty_mcp.errors import InvalidInput, LoftyError
 from lofty_mcp.guard.effects import Effect
+from lofty_mcp.models.clean import line
 from lofty_mcp.models.people import Account, Member, Whoami
 from lofty_mcp.settings import Mode
 from lofty_mcp.tools.names import near, one_of
@@ -119,7 +120,7 @@ async def find_stage(name: str) -> str:
     known, met = await call().crm.stage_is_known(name)
     if met or (known and not close):  # of a near miss, an answer without rows proves nothing
         return _short_enough(name)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    hint = f" Did you mean {line(close[0])!r}?" if close else ""
     raise InvalidInput(f"There is no stage {name!r}.{hint} {one_of(names)} Nothing was changed.")
 
 

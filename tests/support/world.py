@@ -86,9 +86,16 @@ class Bench:
     later: float = 0.0
     """Seconds by which the server's wall clock is ahead of the real one."""
     tick: float = 0.0
+    repeat_last_page: bool = False
 
     def __post_init__(self) -> None:
-        self.app = build_app(leads=self.leads, now=NOW, rate_limit=1_000_000, strict=True)
+        self.app = build_app(
+            leads=self.leads,
+            now=NOW,
+            rate_limit=1_000_000,
+            strict=True,
+            repeat_last_page=self.repeat_last_page,
+        )
         self.network = Network(self.app)
 
     @property
@@ -182,3 +189,22 @@ def error(result: CallToolResult) -> str:
 def rows(table: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of a table as records."""
     return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+
+
+async def warm(client: Client) -> None:
+    """Let the server learn what the account calls things, so that only the call under test is counted."""
+    data(await client.call_tool("who_am_i", {}))
+    for uri in ("lofty://team/members", "lofty://team/stages", "lofty://team/tags"):
+        await client.read_resource(uri)
+
+
+async def walk(
+    client: Client, tool: str, arguments: dict[str, Any], between: Callable[[], None] = lambda: None
+) -> list[dict[str, Any]]:
+    """All pages of a list, cursor by cursor; `between` runs before each page but the first."""
+    pages = [data(await client.call_tool(tool, arguments))]
+    while (cursor := pages[-1].get("next_cursor")) is not None:
+        assert len(pages) < 500, "the walk does not end"
+        between()
+        pages.append(data(await client.call_tool(tool, {**arguments, "cursor": cursor})))
+    return pages
