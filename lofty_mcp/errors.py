@@ -62,8 +62,9 @@ class CredentialRejected(LoftyError):
     """Lofty does not accept the key or token (401, or codes 20004 and 200058 under any status)."""
 
     default = (
-        "Lofty does not accept the configured credential. Make a new API key in Lofty under Settings > Integrations > "
-        "API, set it as LOFTY_API_KEY and restart; `lofty-mcp doctor` checks it."
+        "Lofty does not accept the configured credential. With an API key: make a new one in Lofty under Settings > "
+        "Integrations > API and set LOFTY_API_KEY. With OAuth: authorise again and set the new tokens. Then restart; "
+        "`lofty-mcp doctor` checks it."
     )
 
 

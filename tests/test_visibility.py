@@ -59,23 +59,25 @@ def test_with_any_assignee_the_people_in_its_roles_see_a_hidden_lead_too() -> No
 
 
 @pytest.mark.parametrize(
-    ("me", "own", "claims", "ids"),
+    ("me", "own", "claims", "ids", "disputed"),
     [
-        ({"id": 1, "memberUserId": 700}, {"id": 1, "memberUserId": 700}, {}, {"700"}),
-        ({"id": 1, "memberUserId": 1}, {"id": 1, "memberUserId": 700}, {}, {"1", "700"}),
-        ({"id": 1}, None, {"userId": 700}, set()),
-        ({"id": 700}, None, {"sub": "700"}, {"700"}),
-        ({"id": 700}, None, {}, set()),
-        ({"id": 0, "memberUserId": 0}, None, {"userId": 0}, set()),
-        ({"id": 1, "memberUserId": 700}, None, {"userId": 999}, {"700"}),
+        ({"id": 1, "memberUserId": 700}, {"id": 1, "memberUserId": 700}, {}, {"700"}, False),
+        ({"id": 1, "memberUserId": 1}, {"id": 1, "memberUserId": 700}, {}, {"1", "700"}, False),
+        ({"id": 1}, None, {"userId": 700}, set(), True),
+        ({"id": 700}, None, {"sub": "700"}, {"700"}, False),
+        ({"id": 700}, None, {}, set(), False),
+        ({"id": 0, "memberUserId": 0}, None, {"userId": 0}, set(), False),
+        ({"id": 1, "memberUserId": 700}, None, {"userId": 999}, {"700"}, True),
+        ({"id": 1, "memberUserId": 700}, None, {"userId": 700, "iat": 1_800_000_000}, {"700"}, False),
     ],
 )
 def test_only_ids_that_are_certainly_the_users_count(
-    me: dict[str, Any], own: dict[str, Any] | None, claims: dict[str, Any], ids: set[str]
+    me: dict[str, Any], own: dict[str, Any] | None, claims: dict[str, Any], ids: set[str], disputed: bool
 ) -> None:
     viewer = viewer_of(Member.model_validate(me), Member.model_validate(own) if own else None, claims)
 
     assert viewer.ids == ids
+    assert viewer.disputed is disputed
 
 
 class Pair:

@@ -1,5 +1,6 @@
 """Lofty's operations as typed calls; records come back as models, lists as pages."""
 
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -58,10 +59,7 @@ async def members(client: LoftyClient) -> list[Member]:
         fresh = {m.id or m.member_user_id or m.email or "": m for m in page}
         fresh = {key: m for key, m in fresh.items() if key and key not in found}
         found |= fresh
-        total = wire.total(body)
-        if not fresh or (
-            len(found) >= total if total is not None else not wire.looks_full(len(page), wire.MEMBER_PAGE)
-        ):
+        if not fresh or len(found) >= (wire.total(body) or math.inf):
             break
     return list(found.values())
 
@@ -69,11 +67,14 @@ async def members(client: LoftyClient) -> list[Member]:
 async def pipelines(client: LoftyClient) -> list[str]:
     """The names of the team's lead pipelines (its stages), as Lofty spells them."""
     names: list[str] = []
+    passed = 0
     for page in range(MOST_PAGES):
-        rows = wire.rows(await _there(client, wire.pipelines(page)), "pipelines")
+        body = await _there(client, wire.pipelines(page))
+        rows = wire.rows(body, "pipelines")
         fresh = [n for row in rows if isinstance(n := row.get("name"), str) and n and n not in names]
         names += fresh
-        if not fresh or not wire.looks_full(len(rows), wire.PIPELINE_PAGE):
+        passed += len(rows)
+        if not fresh or passed >= (wire.total(body) or math.inf):
             break
     return names
 
@@ -84,9 +85,8 @@ async def tags(client: LoftyClient) -> list[str]:
     The list mixes definitions (`leadId` 0) with tags applied to leads, hidden ones included (quirk 26).
     """
     rows = wire.rows(await _there(client, wire.get("/v1.0/teamFeatures/listTag")), "tags")
-    return list(
-        dict.fromkeys(n for row in rows if not row.get("leadId") and isinstance(n := row.get("tagName"), str) and n)
-    )
+    defined = [row for row in rows if row.get("leadId") in (None, 0, "0", "")]
+    return list(dict.fromkeys(n for row in defined if isinstance(n := row.get("tagName"), str) and n))
 
 
 async def lead(client: LoftyClient, lead_id: str) -> LeadRecord:
@@ -163,6 +163,7 @@ async def _numbered(
         if not page or wire.same_rows(page, previous):
             return
         yield page
-        if not wire.looks_full(len(page), size) or (isinstance(body, dict) and body.get("hasMore") in (0, False)):
+        more = body.get("hasMore") if isinstance(body, dict) else None
+        if not (wire.looks_full(len(page), size) if more is None else more):
             return
         number, previous = number + 1, page

@@ -261,9 +261,14 @@ def looks_full(count: int, asked: int) -> bool:
     return count > 0 and (count >= asked or count % 10 == 0 or count % 25 == 0)
 
 
-def same_rows(page: Sequence[object], previous: Sequence[object] | None) -> bool:
+def same_rows(page: Sequence[Mapping[str, Any]], previous: Sequence[Mapping[str, Any]] | None) -> bool:
     """Whether a page repeats the one before it, which is how some lists end (quirk 28)."""
-    return previous is not None and list(page) == list(previous)
+    return previous is not None and list(map(_identity, page)) == list(map(_identity, previous))
+
+
+def _identity(row: Mapping[str, Any]) -> Any:
+    # A site activity has no id, and any row may carry a field that differs from answer to answer.
+    return row.get("id") or [row.get(name) for name in ("type", "text", "link", "created")]
 
 
 def _lead_path(lead_id: str) -> str:

@@ -178,14 +178,16 @@ class VisibleCrm:
             yield _of(lead, page)
 
     async def stage_is_known(self, stage: str) -> tuple[bool, bool]:
-        """Whether Lofty knows `stage`, and whether a lead that this viewer sees stands there (quirk 8)."""
+        """Whether Lofty knows `stage`, and whether a lead that this viewer sees stands there (quirk 8).
+
+        A row of another stage says that Lofty ignored the filter, and so that its answer proves nothing.
+        """
         try:
-            found = await self.search(
-                LeadQuery({"stage": stage}, None, keep=lambda row: row.stage == stage), Position(), 1
-            )
+            found = await self.search(LeadQuery({"stage": stage}, None), Position(), 1)
         except (NotFound, RejectedByLofty):
             return False, False
-        return True, bool(found.leads)
+        met = any(row.stage == stage for row in found.leads)
+        return met or not found.leads, met
 
     async def floor(self) -> None:
         """Wait for the earliest moment at which a not-found answer may leave."""
@@ -231,10 +233,17 @@ class VisibleCrm:
                     yield row, position, order is not None
             if page.total is not None and start + len(rows) >= page.total:
                 return
-            if page.total is None and not looks_full(len(rows), size):
+            end = start + len(rows)
+            if page.total is None and not looks_full(len(rows), size) and not await self._goes_on(query, end, position):
                 return
             start, previous, size = max(start + 1, start + len(rows) - OVERLAP), ids, LEAD_PAGE
         yield None, position, False
+
+    async def _goes_on(self, query: LeadQuery, offset: int, position: Position) -> bool:
+        """Whether there is a row behind a short page; without a total, the page size may be Lofty's own."""
+        page = await endpoints.leads(self.client, query.filters, offset=offset, limit=1)
+        order = query.newest_first if position.ordered else None
+        return any(not passed(row, position, newest_first=order) for row in page.records)
 
 
 def _of(lead: LeadRecord, rows: list[endpoints.Row]) -> list[endpoints.Row]:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import anyio
@@ -50,9 +51,10 @@ class Window:
 
         One more than wanted has to lie strictly further back, since rows of one moment may go on on the next page.
         """
-        oldest = min((e.at for e in events if e.at), default=None)
-        if oldest is None:
-            return False
+        times = [e.at for e in events if e.at]
+        if not times or any(later > earlier for earlier, later in pairwise(times)):
+            return False  # not newest first after all
+        oldest = times[-1]
         if self.since is not None and oldest < self.since:
             return True
         return sum(self.holds(e) and e.at is not None and e.at > oldest for e in events) > self.count

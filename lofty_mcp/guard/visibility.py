@@ -18,6 +18,8 @@ class Viewer:
     """The Lofty user whose eyes are used, as a set of user ids; empty when that user is not known for certain."""
 
     ids: frozenset[str] = frozenset()
+    disputed: bool = False
+    """The key names a user id that none of the user's own records bears; it does not count."""
 
     @property
     def known(self) -> bool:
@@ -47,8 +49,10 @@ def viewer_of(me: Member, own_record: Member | None, claims: Mapping[str, Any]) 
     """
     records = [record for record in (me, own_record) if record is not None]
     certain = {record.member_user_id for record in records}
+    borne = certain | {record.id for record in records}
     claimed = {number for value in claims.values() if (number := _as_id(value))}
-    return Viewer(frozenset(x for x in certain | (claimed & {record.id for record in records}) if x))
+    users = {_as_id(value) for name, value in claims.items() if "user" in name.casefold()} - {None}
+    return Viewer(frozenset(x for x in certain | (claimed & borne) if x), disputed=not users <= borne)
 
 
 _ID: TypeAdapter[str] = TypeAdapter(Id)

@@ -16,6 +16,11 @@ _LISTS = (
     ("emails", 10),
     ("phones", 10),
 )
+_CUTS = ((1, 0, 0), (1, 120, 50), (3, 60, 5))
+"""Harder and harder: the share of `_LISTS` that is kept, the longest text, the longest other list."""
+_DISPENSABLE = ("custom_fields", "family", "properties", "qualification", "segments", "routing", "inquiry", "tags")
+LEFT_OUT_TOKENS = 130
+"""Room for saying what was left out."""
 
 
 def tokens(value: Any) -> int:
@@ -43,28 +48,43 @@ def rows_that_fit(rows: Sequence[Sequence[Any]], budget: int) -> int:
 
 def fit_lead(lead: Lead, budget: int) -> Lead:
     """`lead` within `budget` tokens; `left_out` names what was dropped."""
-    data, left_out = lead.model_dump(), {}
-    for name, keep in _LISTS:
-        if tokens(data) <= budget:
-            break
-        value = data.get(name)
-        if value and len(value) > keep:
-            left_out[name] = f"{len(value) - keep} of {len(value)}"
-            data[name] = dict(list(value.items())[:keep]) if isinstance(value, dict) else value[:keep]
-    if tokens(data) > budget:
-        data = _cut_strings(data, 120)
-        left_out["text"] = "the ends of long texts"
-    if not left_out:
+    whole = lead.payload()
+    if tokens(whole) <= budget:
         return lead
-    left_out["how"] = "the operator can raise LOFTY_MCP_RESULT_TOKENS"
-    return Lead.model_validate(data | {"left_out": left_out})
+    data, room, shortened = dict(whole), budget - LEFT_OUT_TOKENS, False
+    for share, longest, most in _CUTS:
+        if longest and tokens(data) > room:
+            data, shortened = _cut(data, longest, most), True
+        for name, keep in _LISTS:
+            if tokens(data) > room and name in data:
+                data[name] = _first(data[name], keep // share)
+    for name in _DISPENSABLE:
+        if tokens(data) > room:
+            data.pop(name, None)
+    return Lead.model_validate(data | {"left_out": _left_out(whole, data, shortened=shortened)})
 
 
-def _cut_strings(value: Any, characters: int) -> Any:
+def _left_out(whole: dict[str, Any], data: dict[str, Any], *, shortened: bool) -> dict[str, str]:
+    told = {}
+    for name, _ in _LISTS:
+        had, has = len(whole.get(name, ())), len(data.get(name, ()))
+        if has < had:
+            told[name] = f"{had - has} of {had}"
+    told |= {name: "all" for name in whole.keys() - data.keys() - told.keys()}
+    if shortened:
+        told["text"] = "the ends of long texts and inner lists"
+    return told | {"how": "the operator can raise LOFTY_MCP_RESULT_TOKENS"}
+
+
+def _first(value: Any, count: int) -> Any:
+    return dict(list(value.items())[:count]) if isinstance(value, dict) else value[:count]
+
+
+def _cut(value: Any, longest: int, most: int) -> Any:
     if isinstance(value, str):
-        return shorten(value, characters)
+        return shorten(value, longest)
     if isinstance(value, list):
-        return [_cut_strings(item, characters) for item in value[:50]]
+        return [_cut(item, longest, most) for item in value[:most]]
     if isinstance(value, dict):
-        return {key: _cut_strings(item, characters) for key, item in list(value.items())[:80]}
+        return {key: _cut(item, longest, most) for key, item in value.items()}
     return value

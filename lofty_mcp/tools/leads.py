@@ -76,7 +76,9 @@ async def search_leads(
         if stage is None:
             raise NoSuchOperation from None
         # Lofty's 404 to a list means that a filter names something that is not there (quirk 8).
-        raise InvalidInput(f"Lofty knows no stage {stage!r}. {one_of(await stage_names())}") from None
+        raise InvalidInput(
+            f"Lofty knows no stage {stage!r}. {one_of(await stage_names())} Nothing was changed."
+        ) from None
     return await lead_table(found, bound, zone, full=detail == "full")
 
 
@@ -127,20 +129,23 @@ def _checks(
     tags_all: list[str] | None,
     since: datetime | None,
 ) -> Callable[[LeadRecord], bool]:
-    """What each row must bear out, where it says anything: Lofty ignores a filter that it does not know."""
+    """What each row must bear out, where it says anything: Lofty ignores a filter that it does not know.
+
+    An empty value says something; a field that Lofty did not send says nothing.
+    """
 
     email, phone = filters.get("email"), filters.get("phone")
     exact = {"stage": filters.get("stage"), "source": filters.get("source")}
     exact["assigned_user_id"] = filters.get("assignedUserId")
 
     def fits(row: LeadRecord) -> bool:
-        tags = {tag.casefold() for tag in row.tag_names}
+        tags, unsaid = {tag.casefold() for tag in row.tag_names}, type(row).model_fields.keys() - row.model_fields_set
         return (
-            all(value is None or _same(getattr(row, name), str(value)) for name, value in exact.items())
-            and (email is None or not row.emails or str(email).casefold() in {e.casefold() for e in row.emails})
-            and (phone is None or not row.phones or phone in {wire.phone_digits(p) for p in row.phones})
-            and (not tags_any or not tags or bool(tags & {t.casefold() for t in tags_any}))
-            and (not tags_all or not tags or {t.casefold() for t in tags_all} <= tags)
+            all(v is None or name in unsaid or _same(getattr(row, name), str(v)) for name, v in exact.items())
+            and (email is None or "emails" in unsaid or str(email).casefold() in {e.casefold() for e in row.emails})
+            and (phone is None or "phones" in unsaid or phone in {wire.phone_digits(p) for p in row.phones})
+            and (not tags_any or "tags" in unsaid or bool(tags & {t.casefold() for t in tags_any}))
+            and (not tags_all or "tags" in unsaid or {t.casefold() for t in tags_all} <= tags)
             and (since is None or (row.create_time is not None and row.create_time >= since))
         )
 
@@ -148,7 +153,7 @@ def _checks(
 
 
 def _same(found: str | None, wanted: str) -> bool:
-    return found is None or found.casefold() == wanted.casefold()
+    return found is not None and found.casefold() == wanted.casefold()
 
 
 TOOLS = (

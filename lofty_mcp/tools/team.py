@@ -7,6 +7,7 @@ from lofty_mcp.client.vocabulary import spelled
 from lofty_mcp.client.wire import STAGE_LIMIT
 from lofty_mcp.errors import InvalidInput, LoftyError
 from lofty_mcp.guard.effects import Effect
+from lofty_mcp.guard.visibility import Viewer
 from lofty_mcp.models.clean import line
 from lofty_mcp.models.people import Account, Member, Whoami
 from lofty_mcp.settings import Mode
@@ -45,9 +46,7 @@ async def whoami() -> Whoami:
             time_zone=str(await vocabulary.zone()),
         ),
         viewer_known=viewer.known,
-        viewer_note=None
-        if viewer.known
-        else "Lofty's records do not show for certain which user this is, so no hidden lead is visible.",
+        viewer_note=_viewer_note(viewer),
         mode=app.settings.mode,
         toolsets=list(app.settings.toolsets),
         may=list(app.effects),
@@ -55,6 +54,14 @@ async def whoami() -> Whoami:
         sandbox=app.sandbox,
         version=version("lofty-mcp"),
     )
+
+
+def _viewer_note(viewer: Viewer) -> str | None:
+    if not viewer.known:
+        return "Lofty's records do not show for certain which user this is, so no hidden lead is visible."
+    if viewer.disputed:
+        return "The key names another user id than Lofty's records; hidden leads assigned to that id are not visible."
+    return None
 
 
 def _asks_before(mode: Mode, ask_from: Effect) -> list[str]:
