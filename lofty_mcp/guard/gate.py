@@ -240,8 +240,11 @@ class VisibleCrm:
         yield None, position, False
 
     async def _goes_on(self, query: LeadQuery, offset: int, position: Position) -> bool:
-        """Whether there is a row behind a short page; without a total, the page size may be Lofty's own."""
-        page = await endpoints.leads(self.client, query.filters, offset=offset, limit=1)
+        """Whether there is a row behind a short page; without a total, the page size may be Lofty's own.
+
+        The page's last row is asked for again, since past its end a list may begin anew.
+        """
+        page = await endpoints.leads(self.client, query.filters, offset=offset - 1, limit=2)
         order = query.newest_first if position.ordered else None
         return any(not passed(row, position, newest_first=order) for row in page.records)
 

@@ -126,5 +126,7 @@ Number = Annotated[int | float, BeforeValidator(_unset)]
 Moment = Annotated[datetime, BeforeValidator(moment)]
 Line = Annotated[str, BeforeValidator(lambda value: " ".join(value.split()) if isinstance(value, str) else value)]
 """Text on one line."""
+Quantity = Annotated[int | float | Line, BeforeValidator(_unset)]
+"""A number that Lofty also sends as text, with the same -1."""
 Json = Annotated[dict[str, Any], BeforeValidator(cleaned)]
 """A free-form object, cleaned through and through."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, StrictBool, field_validator
 
-from lofty_mcp.models.base import Id, Line, Moment, Number, Upstream, View, iso, tidy
+from lofty_mcp.models.base import Id, Line, Moment, Number, Quantity, Upstream, View, iso, tidy
 
 LEAD_TYPES = {
     -1: "Other",
@@ -68,8 +68,8 @@ class Inquiry(Upstream):
     property_type: list[Line] = []
     bedrooms_min: Number | None = None
     bedrooms_max: Number | None = None
-    bathrooms_min: Number | Line | None = None
-    bathrooms_max: Number | Line | None = None
+    bathrooms_min: Quantity | None = None
+    bathrooms_max: Quantity | None = None
     locations: list[Place] = []
 
 

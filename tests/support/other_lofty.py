@@ -212,8 +212,6 @@ class OtherLofty:
             body = name
         return JSONResponse(body, status)
 
-    # ------------------------------------------------------------------ people and words
-
     def _user(self, person: Person, *, long: bool) -> Row:
         number = person.long if long else person.short
         user: Row = {"firstLetter": person.first[0], "lastName": person.last, "email": person.email}
@@ -250,8 +248,6 @@ class OtherLofty:
     def _metadata(self, total: int, offset: int) -> Row:
         known = {"total": total} if self.manner.total else {}
         return {"_metadata": {"collection": "c", "offset": offset, **known}}
-
-    # ------------------------------------------------------------------ leads
 
     def _lead(self, number: int) -> Row:
         # Ids and creation times rise together only by chance, and several leads share a moment.
@@ -358,8 +354,6 @@ class OtherLofty:
         }
         return answers[self.manner.reply]
 
-    # ------------------------------------------------------------------ a history
-
     def _busy(self, lead_id: str, count: int) -> range:
         return range(count if lead_id == self.busy else 0)
 
@@ -402,7 +396,12 @@ class OtherLofty:
         rows: list[Row] = []
         for n in self._busy(request.query_params["leadId"], 23):
             at = int((NOW - timedelta(minutes=5 * n)).timestamp() * 1000)
-            row: Row = {"timelineTime": str(at), "timelineTypeDesc": f"log-{n}.", "content": None, "id": str(BIG + n)}
+            row: Row = {
+                "timelineTime": str(at),
+                "timelineTypeDesc": f"log-{n}.",
+                "content": None,
+                "id": str(BIG + 900 + n),
+            }
             rows.append(row)
         start = int(request.query_params.get("pageNumber", 0)) * 10
         page = rows[start : start + 10] or rows[-10:]
