@@ -1,20 +1,25 @@
 """Completions for what people are asked to type: stages, tags, members, sources. Never leads."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
+import anyio
 from mcp.server import MCPServer
 from mcp.types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
 
 from lofty_mcp.app import App, call
 from lofty_mcp.errors import LoftyError
 from lofty_mcp.models.clean import line
+from lofty_mcp.tools.spec import READ_SECONDS
 from lofty_mcp.tools.team import stage_names, tag_names
 
 MOST_VALUES = 100
 
 
 async def _people() -> list[str]:
-    return [member.name for member in await call().account.vocabulary.members()]
+    people = await call().account.vocabulary.members()
+    names = Counter(member.name for member in people)
+    return [member.name if names[member.name] == 1 else member.email or member.name for member in people]
 
 
 async def _sources() -> list[str]:
@@ -40,8 +45,9 @@ async def complete(
     if source is None:
         return None
     try:
-        known = sorted({line(value) for value in await source()}, key=str.casefold)
-    except LoftyError:
+        with anyio.fail_after(READ_SECONDS):
+            known = sorted({line(value) for value in await source()}, key=str.casefold)
+    except (LoftyError, TimeoutError):
         return Completion(values=[], total=0, has_more=False)
     typed = argument.value.casefold()
     values = [value for value in known if value.casefold().startswith(typed)]

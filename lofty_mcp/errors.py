@@ -122,10 +122,7 @@ class UpstreamFailed(LoftyError):
 class NoSuchOperation(UpstreamFailed):
     """A 404 where Lofty has no record to miss, such as its own `/v1.0/me`."""
 
-    default = (
-        "What answers there does not answer as Lofty does (404). Check LOFTY_BASE_URL; `lofty-mcp doctor` shows more. "
-        "Nothing was changed."
-    )
+    default = "What answers there does not answer as Lofty does (404). Check LOFTY_BASE_URL. Nothing was changed."
 
 
 class LedgerUnavailable(LoftyError):

@@ -9,6 +9,7 @@ from string import Template
 from typing import Any
 
 from mcp.server import MCPServer
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver.prompts import Prompt
 from mcp.server.mcpserver.prompts.base import PromptArgument
 from mcp.shared.exceptions import MCPError
@@ -81,6 +82,15 @@ def register(server: MCPServer[App]) -> None:
     """Add every prompt file to `server`."""
     for path in sorted(folder().glob("*.md")):
         server.add_prompt(_prompt(read(path)))
+
+
+async def known(ctx: ServerRequestContext[App, Any], call_next: CallNext) -> HandlerResult:
+    """Middleware: a prompt that is not there is answered in a sentence; the SDK would call it an internal error."""
+    name = (ctx.params or {}).get("name")
+    names = [path.stem for path in sorted(folder().glob("*.md"))]
+    if ctx.method == "prompts/get" and name not in names:
+        raise _bad(f"There is no such prompt. Valid: {', '.join(names)}.")
+    return await call_next(ctx)
 
 
 def _prompt(file: PromptFile) -> Prompt:

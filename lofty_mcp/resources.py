@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 from mcp.server import MCPServer
@@ -20,6 +20,7 @@ from lofty_mcp.tools.team import stage_names, tag_names, whoami
 from lofty_mcp.tools.timeline import read_timeline
 
 JSON = "application/json"
+T = TypeVar("T")
 
 
 async def me() -> str:
@@ -29,18 +30,18 @@ async def me() -> str:
 
 async def members() -> str:
     """The members of the team: user id, name, e-mail, role, office."""
-    people = await call().account.vocabulary.members()
+    people = await _timely(call().account.vocabulary.members())
     return _dump({"members": [Person.of(person).payload() for person in people]})
 
 
 async def stages() -> str:
     """The stages that a lead can be moved to, as Lofty spells them."""
-    return _dump({"stages": [line(name) for name in await stage_names()]})
+    return _dump({"stages": [line(name) for name in await _timely(stage_names())]})
 
 
 async def tags() -> str:
     """The tags that the account has, as Lofty spells them."""
-    return _dump({"tags": [line(name) for name in await tag_names()]})
+    return _dump({"tags": [line(name) for name in await _timely(tag_names())]})
 
 
 async def lead(lead_id: str) -> str:
@@ -75,10 +76,10 @@ def register(server: MCPServer[App]) -> None:
         server.resource(uri, name=_name(template), title=title, mime_type=JSON, meta=dict(UNTRUSTED))(template)
 
 
-async def _timely(view: Awaitable[View]) -> View:
+async def _timely(answer: Awaitable[T]) -> T:
     try:
         with anyio.fail_after(READ_SECONDS):
-            return await view
+            return await answer
     except TimeoutError:
         raise UpstreamFailed from None
 

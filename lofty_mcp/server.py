@@ -21,6 +21,7 @@ from lofty_mcp.client.tokens import OAuthSettings
 from lofty_mcp.client.vocabulary import Vocabulary
 from lofty_mcp.guard.audit import AuditLog, audited
 from lofty_mcp.guard.gate import FLOOR_SECONDS, Timing
+from lofty_mcp.guard.plans import digest
 from lofty_mcp.ledger.sqlite import SqliteLedger
 from lofty_mcp.settings import BadSettings, Settings, is_loopback
 
@@ -60,7 +61,7 @@ def build_server(
             local = is_loopback(urlsplit(settings.base_url).hostname or "")
             http = await stack.enter_async_context(open_pool(settings.base_url, transport, proxies=not local))
             credential = await stack.enter_async_context(aclosing(credential_of(settings, http)))
-            principal = f"{sandbox or ''}{credential.principal}"
+            principal = digest([sandbox, settings.base_url, credential.principal])[:32]
             pacer = Pacer(principal, ledger, per_minute=settings.requests_per_minute)
             client = LoftyClient(http, credential, pacer, user_agent=f"lofty-mcp/{version('lofty-mcp')}")
             audit = AuditLog(ledger)
@@ -85,7 +86,7 @@ def build_server(
         version=version("lofty-mcp"),
         instructions=INSTRUCTIONS,
         lifespan=lifespan,
-        middleware=[audited],
+        middleware=[audited, prompts.known],
         request_state_security=RequestStateSecurity.ephemeral(ttl=settings.confirmation_ttl),
         tools=[spec.build() for spec in listed],
         log_level="WARNING",
@@ -111,7 +112,7 @@ def credential_of(settings: Settings, http: httpx2.AsyncClient) -> Credential:
         raise BadSettings(
             "no credential: set LOFTY_API_KEY (Lofty: Settings > Integrations > API), or try it out with --sandbox"
         )
-    wanted = OAuthSettings(
+    chosen = OAuthSettings(
         access_token=_revealed(settings, "access_token"),
         refresh_token=_revealed(settings, "refresh_token"),
         client_id=settings.client_id,
@@ -120,7 +121,10 @@ def credential_of(settings: Settings, http: httpx2.AsyncClient) -> Credential:
         token_url=settings.token_url,
         base_url=settings.base_url,
     )
-    return OAuth(http=http, settings=wanted, state_dir=settings.state_dir)
+    try:
+        return OAuth(http=http, settings=chosen, state_dir=settings.state_dir)
+    except ValueError as error:
+        raise BadSettings(f"OAuth: {error}") from None
 
 
 def _revealed(settings: Settings, name: str) -> str | None:

@@ -91,7 +91,9 @@ class Settings(BaseSettings):
         description="Who sees a hidden lead: its assigned agent, or also the people in its other roles.",
     )
     toolsets: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("core",), validation_alias=_env("LOFTY_MCP_TOOLSETS"), description="Toolsets to list, or `all`."
+        ("core",),
+        validation_alias=_env("LOFTY_MCP_TOOLSETS"),
+        description="Toolsets to list; `core` is all so far.",
     )
     confirmation_ttl: float = Field(
         900.0,
@@ -134,6 +136,14 @@ class Settings(BaseSettings):
         if unknown := set(value) - {"core", "all"}:
             raise ValueError(f"there is no toolset {', '.join(sorted(unknown))}; valid are core and all")
         return value
+
+    @field_validator("state_dir", mode="after")
+    @classmethod
+    def _whole_path(cls, value: Path) -> Path:
+        whole = value.expanduser()
+        if not whole.is_absolute():
+            raise ValueError("must be a whole path, from the root or from ~")
+        return whole
 
     @field_validator("mode", "questions", "ask_from", "visibility", "log_level", mode="before")
     @classmethod

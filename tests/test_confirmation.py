@@ -1,14 +1,16 @@
 """Writes: asked first, done once, told truthfully; in both protocol eras and through the real client."""
 
+from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp.types import ElicitResult, InputRequiredResult, InputResponses
 
-from tests.support.world import ANA, ERAS, NOW, OWNER, Bench, Person, data, error
+from tests.support.world import ANA, ERAS, MARK, NOW, OWNER, Bench, Person, data, error
 
 QUALIFIED = {"stage": "Qualified"}
 TICKED = ElicitResult(action="accept", content={"ok": True})
@@ -87,7 +89,7 @@ async def test_a_client_that_cannot_be_asked_gets_a_preview_and_a_code(bench: Be
     assert preview["status"] == "confirmation_required"
     assert "New Lead → Qualified" in preview["preview"]
     assert preview["confirmation"] not in preview["preview"]
-    assert preview["expires_at"].endswith("+00:00")
+    assert preview["expires_at"].endswith(("-07:00", "-06:00")), "in the account's zone"
     assert before == []
     assert done["status"] == "done"
     assert "replayed" not in done
@@ -298,7 +300,7 @@ async def test_an_answer_to_a_question_of_long_ago_writes_nothing(bench: Bench) 
     async with bench.client(person=Person(), confirmation_ttl=1) as client:
         asked = await client.session.call_tool("update_stage", call, allow_input_required=True)
         assert isinstance(asked, InputRequiredResult)
-        answers: InputResponses = {key: TICKED for key in asked.input_requests or {}}
+        answers: InputResponses = dict.fromkeys(asked.input_requests or {}, TICKED)
         await anyio.sleep(1.1)  # the SDK seals the state with the real clock
         with pytest.raises(MCPError, match="requestState"):
             await client.session.call_tool(
@@ -310,3 +312,94 @@ async def test_an_answer_to_a_question_of_long_ago_writes_nothing(bench: Bench) 
             )
 
     assert bench.sent() == []
+
+
+async def test_an_answer_given_when_nothing_was_left_to_do_is_used_up(bench: Bench) -> None:
+    lead_id = _new_lead(bench)
+    call = {"lead_ids": [lead_id], **QUALIFIED}
+    async with bench.client(person=Person()) as client:
+        asked = await client.session.call_tool("update_stage", call, allow_input_required=True)
+        assert isinstance(asked, InputRequiredResult)
+        answers: InputResponses = dict.fromkeys(asked.input_requests or {}, TICKED)
+
+        async def answered() -> Any:
+            return await client.session.call_tool(
+                "update_stage",
+                call,
+                input_responses=answers,
+                request_state=asked.request_state,
+                allow_input_required=True,
+            )
+
+        bench.world.update_lead(int(lead_id), stage="Qualified")
+        told = data(await answered())
+        bench.world.update_lead(int(lead_id), stage="New Lead")
+        again = await answered()
+
+    assert told["results"][0]["outcome"] == "no_change"
+    assert isinstance(again, InputRequiredResult)
+    assert bench.sent() == []
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("ok", ["yes", 1, "true"])
+async def test_only_a_plain_true_is_a_ticked_box(bench: Bench, era: str, ok: Any) -> None:
+    lead_id = _new_lead(bench)
+    async with bench.client(era=era, person=Person("accept", {"ok": ok})) as client:
+        result = data(await client.call_tool("update_stage", {"lead_ids": [lead_id], **QUALIFIED}))
+
+    assert result["status"] == "declined"
+    assert bench.sent() == []
+
+
+@pytest.mark.parametrize("tag", ["<b>VIP2</b>", "V\u200bIP", "VIP\u200b", "\u200b\u200b", "![x](http://e.example/q)"])
+async def test_a_tag_that_would_be_shown_otherwise_than_written_is_refused(bench: Bench, tag: str) -> None:
+    lead_id, person = bench.visible_lead(), Person()
+    async with bench.client(person=person) as client:
+        refused = error(await client.call_tool("add_tag", {"lead_ids": [lead_id], "tags": [tag], "create_new": True}))
+
+    assert "invisible characters" in refused
+    assert (person.asked, bench.sent()) == ([], [])
+
+
+@pytest.mark.parametrize("raw", ["Drip &amp; Start", "Drip & Start", "Drip  &  Start", "Drip & Start\u200b"])
+async def test_a_tag_that_reads_like_an_automation_is_asked_about(bench: Bench, raw: str) -> None:
+    lead_id, person = bench.visible_lead(), Person()
+    listed = [{"leadId": 0, "tagId": 4711, "tagName": raw}]
+    bench.network.before = lambda r: httpx2.Response(200, json=listed) if r.url.path.endswith("/listTag") else None
+    async with bench.client(person=person, automation_tags=("Drip & Start",)) as client:
+        done = data(await client.call_tool("add_tag", {"lead_ids": [lead_id], "tags": ["Drip & Start"]}))
+
+    assert len(person.asked) == 1
+    assert "May start an automation" in person.asked[0]
+    assert done["status"] in ("done", "partial")
+    assert bench.sent() == [("PUT", f"/v1.0/leads/{lead_id}", {"tagsAdd": [raw]})]
+
+
+async def test_a_lead_held_by_a_namesake_is_assigned_all_the_same(bench: Bench) -> None:
+    lead_id = bench.visible_lead()
+    before = {k: v for k, v in bench.world.lead(int(lead_id)).items() if k != "trashed"}
+    before |= {"assignedUserId": 550118203344999, "assignedUser": "Mark Silva"}  # a former member of that name
+
+    def as_it_was(request: httpx2.Request) -> httpx2.Response | None:
+        held = request.method == "GET" and lead_id in request.url.path and not bench.sent()
+        return httpx2.Response(200, json={"lead": before}) if held else None
+
+    bench.network.before = as_it_was
+    async with bench.client(OWNER, person=Person()) as client:
+        result = data(await client.call_tool("assign_lead", {"lead_ids": [lead_id], "assignee": MARK}))
+
+    assert result["results"][0]["outcome"] == "applied"
+    assert len(bench.sent()) == 1
+
+
+async def test_more_leads_than_loftys_rate_allows_in_time_are_refused_at_once_with_the_number_that_works(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path / "slow", rate_limit=60)
+    ids = [str(1100000999000000 + number) for number in range(29)]
+    async with bench.client(person=Person()) as client:
+        refused = error(await client.call_tool("update_stage", {"lead_ids": ids, **QUALIFIED}))
+
+    assert "one call can take 13 leads" in refused
+    assert not any("/leads/" in entry.path for entry in bench.world.log)

@@ -190,3 +190,46 @@ async def test_a_process_that_died_after_sending_is_reconciled_by_reading_back(b
     assert told["results"][0]["outcome"] == "applied"
     assert told["replayed"] is True
     assert bench.sent() == []
+
+
+@pytest.mark.parametrize("fault", ["status_after=400", "status_after=403", "status_after=404", "status_after=409"])
+async def test_a_refusal_that_the_record_belies_is_told_as_applied(bench: Bench, fault: str) -> None:
+    lead_id = _lead_at(bench)
+    bench.world.faults.next("PUT", LEAD, fault)
+
+    result = await _move(bench, lead_id)
+
+    assert result["results"][0]["outcome"] == "applied"
+    assert len(bench.sent()) == 1
+
+
+@pytest.mark.parametrize("bomb", ["&#" + "9" * 5000 + ";", "![](" + " " * 20_000, "<script " * 2500])
+async def test_hostile_text_that_arrives_during_a_write_does_not_change_what_is_told(bench: Bench, bomb: str) -> None:
+    lead_id = _lead_at(bench)
+
+    def hostile(request: httpx2.Request) -> None:
+        if request.method == "PUT":
+            bench.world.update_lead(int(lead_id), referredBy=bomb)
+
+    bench.network.before = hostile
+    with anyio.fail_after(3):
+        result = await _move(bench, lead_id)
+
+    assert result["results"][0]["outcome"] == "applied"
+
+
+async def test_a_read_back_that_shows_another_lead_proves_nothing(bench: Bench) -> None:
+    lead_id = _lead_at(bench)
+    sent: list[str] = []
+
+    def confused(request: httpx2.Request) -> httpx2.Response | None:
+        if request.method == "PUT":
+            sent.append(request.url.path)
+            return httpx2.Response(502, json={"message": "bad gateway"})
+        other = {"lead": {"leadId": 77, "hiddenFlag": False, "stage": "Qualified"}}
+        return httpx2.Response(200, json=other) if sent and lead_id in request.url.path else None
+
+    bench.network.before = confused
+    result = await _move(bench, lead_id)
+
+    assert result["results"][0]["outcome"] == "unknown"

@@ -135,7 +135,7 @@ def test_secrets_do_not_show_in_the_settings_printed() -> None:
 
 def test_the_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        load().mode = Mode.AUTO
+        load().mode = Mode.AUTO  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(

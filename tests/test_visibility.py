@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -387,3 +388,95 @@ async def test_a_lead_hidden_while_it_is_written_shows_nothing_of_its_new_state(
     assert told["results"][0]["outcome"] == "unknown"
     assert "after" not in told["results"][0]
     assert "Closed" not in json.dumps(told)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: httpx2.Response(400, json={"code": 20012, "message": "x"}),
+        lambda: httpx2.Response(410, json={"message": "gone"}),
+        lambda: httpx2.Response(423, json={}),
+        lambda: httpx2.Response(200, content=b""),
+        lambda: httpx2.Response(200, json={}),
+        lambda: httpx2.Response(200, json={"lead": None}),
+        lambda: httpx2.Response(200, json={"code": 20017}),
+        lambda: httpx2.Response(200, json={"lead": {"leadId": 7, "hiddenFlag": False}}),
+    ],
+)
+async def test_an_answer_without_the_lead_is_a_lead_not_found(bench: Bench, answer: Any) -> None:
+    bench.network.before = lambda r: answer() if NEVER in r.url.path else None
+    async with bench.client() as client:
+        assert error(await client.call_tool("get_lead", {"lead_id": NEVER})) == str(NotFound())
+
+    assert bench.tick == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("bomb", ["&#" + "9" * 5000 + ";", "![](" + " " * 20_000])
+async def test_hostile_text_in_a_hidden_lead_is_not_noticed(bench: Bench, bomb: str) -> None:
+    lead_id = bench.hidden_lead()
+    bench.world.update_lead(int(lead_id), referredBy=bomb)
+    async with bench.client(OWNER) as client:
+        started = time.perf_counter()
+        assert error(await client.call_tool("get_lead", {"lead_id": lead_id})) == str(NotFound())
+        assert data(await client.call_tool("search_leads", {"limit": 100}))["has_more"] is False
+
+    assert time.perf_counter() - started < 1
+
+
+@pytest.mark.parametrize(
+    "hidden", [{}, {"createTime": "1971-01-01T00:00:00GMT"}, {"createTime": "2199-01-01T00:00:00GMT"}]
+)
+async def test_a_hidden_row_out_of_order_does_not_disturb_the_walk(bench: Bench, hidden: dict[str, Any]) -> None:
+    async def walk() -> list[str]:
+        shown: list[str] = []
+        async with bench.client(OWNER) as client:
+            page = data(await client.call_tool("search_leads", {"limit": 12}))
+            shown += [row["lead_id"] for row in rows(page)]
+            while "next_cursor" in page:
+                page = data(await client.call_tool("search_leads", {"limit": 12, "cursor": page["next_cursor"]}))
+                shown += [row["lead_id"] for row in rows(page)]
+        return shown
+
+    without = await walk()
+    ghost = {"leadId": 4242, "hiddenFlag": True, "assignedUserId": 5, **hidden}
+    listed = [json.loads(await _lead_json(bench, lead_id)) for lead_id in without]
+    listed.insert(3, ghost)
+
+    def answered(request: httpx2.Request) -> httpx2.Response | None:
+        if request.url.path != "/v1.0/leads":
+            return None
+        start, count = int(request.url.params["offset"]), int(request.url.params["limit"])
+        body = {"_metadata": {"total": len(listed)}, "leads": listed[start : start + count]}
+        return httpx2.Response(200, json=body)
+
+    bench.network.before = answered
+    assert await walk() == without
+
+
+async def _lead_json(bench: Bench, lead_id: str) -> str:
+    return json.dumps({k: v for k, v in bench.world.lead(int(lead_id)).items() if k != "trashed"})
+
+
+async def test_a_lead_hidden_meanwhile_reads_after_a_lost_answer_like_one_removed(bench: Bench) -> None:
+    told = []
+    for what in ("removed", "hidden", "hidden and moved by somebody else"):
+        lead_id = bench.visible_leads(1)[0]
+        bench.world.update_lead(int(lead_id), stage="New Lead")
+
+        def lose(request: httpx2.Request, lead_id: str = lead_id, what: str = what) -> httpx2.Response | None:
+            if request.method != "PUT":
+                return None
+            if what == "removed":
+                bench.world.remove_lead(int(lead_id))
+            else:
+                bench.world.update_lead(
+                    int(lead_id), hiddenFlag=True, stage="Qualified" if "moved" in what else "Closed"
+                )
+            return httpx2.Response(502, json={"message": "bad gateway"})
+
+        bench.network.before = lose
+        async with bench.client(OWNER, person=Person()) as client:
+            result = data(await client.call_tool("update_stage", {"lead_ids": [lead_id], "stage": "Qualified"}))
+        told.append({k: v for k, v in result["results"][0].items() if k != "lead_id"})
+
+    assert told[0] == told[1] == told[2]

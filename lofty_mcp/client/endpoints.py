@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from lofty_mcp.client import wire
 from lofty_mcp.client.client import LoftyClient
 from lofty_mcp.client.wire import Hook
-from lofty_mcp.errors import NoSuchOperation, NotFound
+from lofty_mcp.errors import NoSuchOperation, NotFound, UpstreamFailed
 from lofty_mcp.models.leads import LeadRecord
 from lofty_mcp.models.people import Member, Org
 
@@ -90,8 +90,12 @@ async def tags(client: LoftyClient) -> list[str]:
 
 
 async def lead(client: LoftyClient, lead_id: str) -> LeadRecord:
-    """GET /v1.0/leads/{leadId}."""
-    return LeadRecord.model_validate(wire.unwrap(await client.send(wire.lead(lead_id)), "lead"))
+    """GET /v1.0/leads/{leadId}; an answer without a lead in it is one that was not found."""
+    body = await client.send(wire.lead(lead_id))
+    try:
+        return LeadRecord.model_validate(wire.unwrap(body, "lead"))
+    except UpstreamFailed:
+        raise NotFound from None
 
 
 async def leads(client: LoftyClient, filters: Mapping[str, Any], *, offset: int, limit: int) -> LeadPage:

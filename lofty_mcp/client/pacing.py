@@ -24,6 +24,9 @@ BLOCK_SECONDS = 1.0
 SHORTEST_WAIT_SECONDS = 0.001
 DISTRUST_SECONDS = 5.0
 
+BURST = 5
+"""Requests that may leave at once at the first pace."""
+
 
 class MustWait(Exception):
     """The turn would come after the caller's deadline; nothing was sent."""
@@ -102,7 +105,7 @@ class Pacer:
         budget: Budget | None,
         *,
         per_minute: int = 60,
-        burst: int = 5,
+        burst: int = BURST,
         in_flight: int = 4,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,

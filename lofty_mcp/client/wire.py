@@ -31,7 +31,7 @@ MEMBER_PAGE = 25
 PIPELINE_PAGE = 100
 LEAD_PAGE = 100
 
-NAME_LIMIT, STAGE_LIMIT, TAG_LIMIT = 30, 20, 64
+STAGE_LIMIT, TAG_LIMIT = 20, 64
 """Characters at which Lofty cuts silently (reference §8.4)."""
 
 SORTS = {

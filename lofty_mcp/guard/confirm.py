@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from functools import wraps
+from typing import Annotated, Any, ParamSpec
 
 import anyio
 from mcp.server.mcpserver import AcceptedElicitation, Elicit, ElicitationResult, Resolve
@@ -12,24 +13,19 @@ from mcp.types.version import is_version_at_least
 from pydantic import BaseModel, Field
 
 from lofty_mcp.app import Call, Ctx, call
+from lofty_mcp.client.pacing import BURST
 from lofty_mcp.errors import Refused
 from lofty_mcp.guard.effects import Allow, Ask, Effect, Policy, Refuse, decide
-from lofty_mcp.guard.tickets import (
-    ALL_WRITES_SECONDS,
-    PLAN_SECONDS,
-    Act,
-    Executor,
-    Plan,
-    Step,
-    issue_code,
-    make_plan,
-    still_fits,
-)
+from lofty_mcp.guard.plans import Act, Plan, Step, issue_code, make_plan, still_fits
+from lofty_mcp.guard.tickets import ALL_WRITES_SECONDS, PLAN_SECONDS, Executor
 from lofty_mcp.ledger import LedgerError
 from lofty_mcp.models.base import iso
 from lofty_mcp.models.results import RowResult, WriteResult, status_of
 
+P = ParamSpec("P")
 QUESTION_SECONDS = 120.0
+WORDS = 4
+"""Requests for the account's own words that a first call makes beside reading leads."""
 MOST_QUESTIONS = 3
 ASKING_ERA = "2026-07-28"
 """The first protocol revision in which a question is a result instead of a request to the client."""
@@ -38,7 +34,7 @@ ASKING_ERA = "2026-07-28"
 class Approval(BaseModel):
     """The form behind a question; its box starts unticked, and an empty answer is a no."""
 
-    ok: bool = Field(False, title="Go ahead", description="Tick to carry this out.")
+    ok: bool = Field(False, strict=True, title="Go ahead", description="Tick to carry this out.")
 
 
 @dataclass(frozen=True)
@@ -64,8 +60,29 @@ async def plan_act(act: Act, lead_ids: list[str], code: str | None) -> Plan:
     """Plan `act` for the call being served; see `make_plan`."""
     current = call()
     current.leads = list(lead_ids)
+    if len(lead_ids) > (most := leads_in_time(current.account.client.pacer.per_minute)):
+        raise Refused(
+            f"At the rate that Lofty allows now, one call can take {most} leads. Do it in smaller parts. "
+            "Nothing was changed."
+        )
     with anyio.fail_after(PLAN_SECONDS):
         return await make_plan(current.crm, current.app.ledger, current.account.principal, act, lead_ids, code)
+
+
+def leads_in_time(per_minute: float) -> int:
+    """How many leads can be read while planning, beside the account's own words, at so many requests a minute."""
+    return max(1, int(BURST + per_minute / 60 * PLAN_SECONDS) - WORDS)
+
+
+def in_time(planner: Callable[P, Awaitable[Plan]]) -> Callable[P, Awaitable[Plan]]:
+    """`planner` within the time that planning may take, whatever it has to look up."""
+
+    @wraps(planner)
+    async def timely(*args: P.args, **kwargs: P.kwargs) -> Plan:
+        with anyio.fail_after(PLAN_SECONDS):
+            return await planner(*args, **kwargs)
+
+    return timely
 
 
 def asker(planner: Callable[..., Awaitable[Plan]]) -> Callable[..., Awaitable[Verdict | Elicit[Approval]]]:
@@ -154,15 +171,15 @@ def preview(plan: Plan) -> str:
 def _change(act: Act, step: Step) -> str:
     assert step.lead is not None  # noqa: S101 - narrowed by the caller
     before, after = act.before(step.lead), act.after(step.lead)
-    moves = "; ".join(f"{name} {_shown(before.get(name))} → {_shown(value)}" for name, value in after.items())
+    moves = "; ".join(_move(name, before.get(name), value) for name, value in after.items())
     consequence = act.consequence(step.lead)
     return f"{moves}. {consequence}" if consequence else moves
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(str(item) for item in value) or "none"
-    return "none" if value in (None, "") else str(value)
+def _move(name: str, before: Any, after: Any) -> str:
+    if isinstance(after, list):  # what stays need not be read again for every lead
+        return f"{name} + {', '.join(str(item) for item in after if item not in (before or ()))}"
+    return f"{name} {before or 'none'} → {after}"
 
 
 async def _push(plan: Plan, ctx: Ctx) -> Verdict:
@@ -195,7 +212,7 @@ async def _preview(current: Call, plan: Plan) -> WriteResult:
         status="confirmation_required",
         results=_untouched(plan),
         confirmation=code,
-        expires_at=_when(expires_at),
+        expires_at=await _when(expires_at),
         preview=preview(plan),
         note="That code does not fit: it was never given for this, has expired, or the lead has changed since. "
         "Nothing was changed."
@@ -217,7 +234,8 @@ def _declined(plan: Plan) -> WriteResult:
 
 async def _execute(ctx: Ctx, plan: Plan) -> WriteResult:
     current = call()
-    executor = Executor(current.crm, current.app.ledger, current.app.owner, current.app.clock)
+    answered = bool(plan.code or ctx.input_responses)
+    executor = Executor(current.crm, current.app.ledger, current.app.owner, current.app.clock, spends=answered)
     results: list[RowResult] = []
     replayed = False
     stop_at = anyio.current_time() + ALL_WRITES_SECONDS
@@ -253,7 +271,7 @@ async def _unfinished(current: Call, plan: Plan, results: list[RowResult], left:
     except LedgerError:
         return unfinished
     note = f"{unfinished.note} Repeat the same call with this confirmation code to go on."
-    return unfinished.model_copy(update={"confirmation": code, "expires_at": _when(expires_at), "note": note})
+    return unfinished.model_copy(update={"confirmation": code, "expires_at": await _when(expires_at), "note": note})
 
 
 def _untouched(plan: Plan) -> list[RowResult]:
@@ -274,8 +292,8 @@ def _untouched(plan: Plan) -> list[RowResult]:
     return rows
 
 
-def _when(epoch: float) -> str | None:
-    return iso(datetime.fromtimestamp(epoch, UTC), UTC)
+async def _when(epoch: float) -> str | None:
+    return iso(datetime.fromtimestamp(epoch, UTC), await call().account.vocabulary.zone())
 
 
 def _is_asking_era(ctx: Ctx) -> bool:

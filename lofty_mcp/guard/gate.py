@@ -14,7 +14,7 @@ from lofty_mcp.client import endpoints
 from lofty_mcp.client.client import LoftyClient
 from lofty_mcp.client.vocabulary import Seen, Vocabulary
 from lofty_mcp.client.wire import LEAD_PAGE, Hook, looks_full
-from lofty_mcp.errors import NoSuchOperation, NotFound, PermissionDenied, RejectedByLofty
+from lofty_mcp.errors import NoSuchOperation, NotFound, PermissionDenied, RateLimited, RejectedByLofty
 from lofty_mcp.guard import visibility
 from lofty_mcp.guard.pages import OVERLAP, Position, after, in_order, joins, passed
 from lofty_mcp.guard.visibility import Rule, Viewer
@@ -118,15 +118,13 @@ class VisibleCrm:
         viewer = await self.viewer()
         kept: list[tuple[LeadRecord, Position]] = []
         more = False
-        async for row, at, ordered in self._walk(query, position, limit):
+        async for row, at, ordered in self._walk(query, position, limit, viewer):
             if row is None:
                 position, more = at, True
                 break
             position = replace(at, delivered=position.delivered)
             if ordered and query.past(row):
                 break
-            if not visibility.visible(row, viewer, self.rule):
-                continue
             self.seen.learn(row)
             if query.keep(row):
                 if len(kept) == limit:
@@ -144,6 +142,8 @@ class VisibleCrm:
         Only to compare what was asked for: an assignment may have ended the viewer's own sight of the lead.
         """
         record = await endpoints.lead(self.client, lead_id)
+        if record.lead_id != lead_id:
+            raise NotFound
         return record, visibility.visible(record, await self.viewer(), self.rule)
 
     async def put_lead(self, lead: LeadRecord, body: Mapping[str, Any], before: Hook) -> Any:
@@ -165,7 +165,7 @@ class VisibleCrm:
     async def site_activities(self, lead: LeadRecord) -> AsyncIterator[list[endpoints.Row]]:
         """Pages of what a lead that was let through did on the site, newest first."""
         async for page in endpoints.site_activities(self.client, lead.lead_id or ""):
-            yield page
+            yield _of(lead, page)
 
     async def communications(self, lead: LeadRecord) -> AsyncIterator[list[endpoints.Row]]:
         """Pages of the calls, texts and e-mails of a lead that was let through, oldest first."""
@@ -198,55 +198,78 @@ class VisibleCrm:
     async def _look(self, lead_id: str, viewer: Viewer) -> LeadRecord | None:
         try:
             record = await endpoints.lead(self.client, lead_id)
-        except NotFound:
-            return None
+        except (NotFound, RejectedByLofty):
+            return None  # in whatever words Lofty says it of one lead (reference §4.2)
         except PermissionDenied as refusal:
             if refusal.scope:
                 raise
-            return None  # Lofty's other word for "not yours" (reference §4.2)
+            return None
         if record.lead_id != lead_id or not visibility.visible(record, viewer, self.rule):
             return None
         self.seen.learn(record)
         return record
 
     async def _walk(
-        self, query: LeadQuery, position: Position, limit: int
+        self, query: LeadQuery, position: Position, limit: int, viewer: Viewer
     ) -> AsyncIterator[tuple[LeadRecord | None, Position, bool]]:
-        """Rows after `position`, each with the position behind it; a last None if the time or the pages ran out."""
-        start, previous, size = position.start, None, min(LEAD_PAGE, limit + LOOK_AHEAD)
-        for _ in range(MOST_PAGES):
-            if anyio.current_effective_deadline() - anyio.current_time() < LAST_SECONDS:
+        """Visible rows after `position`, each with the position behind it; a last None if time or pages ran out.
+
+        Rows that this viewer may not see only move the offset: neither order nor place is judged by them.
+        """
+        start, previous, size, joined = position.start, None, min(LEAD_PAGE, limit + LOOK_AHEAD), False
+        for turn in range(MOST_PAGES):
+            page = await self._page(query, start, size, first=turn == 0)
+            if page is None:
                 break
-            page = await endpoints.leads(self.client, query.filters, offset=start, limit=size)
-            rows, ids = page.records, [row.lead_id for row in page.records]
-            if not rows or ids == previous:
+            ids = [row.lead_id for row in page.records]
+            if not ids or ids == previous:
                 return
+            rows = [(i, row) for i, row in enumerate(page.records) if visibility.visible(row, viewer, self.rule)]
             order = query.newest_first if position.ordered else None
-            if order is not None and not in_order(rows, newest_first=order):
+            if order is not None and not in_order([row for _, row in rows], newest_first=order):
                 order = None
-            if not joins(rows, start, position, newest_first=order):
+            joined = joined or joins([row for _, row in rows], start, position, newest_first=order)
+            if not joined:
                 start, previous = max(0, start - size), None
                 continue
-            for index, row in enumerate(rows):
+            for index, row in rows:
                 if not passed(row, position, newest_first=order):
                     position = after(position, row, start + index, newest_first=order)
                     yield row, position, order is not None
-            if page.total is not None and start + len(rows) >= page.total:
+            end = start + len(ids)
+            position = replace(position, offset=max(position.offset, end))
+            if await self._ends(query, page, end, size, position):
                 return
-            end = start + len(rows)
-            if page.total is None and not looks_full(len(rows), size) and not await self._goes_on(query, end, position):
-                return
-            start, previous, size = max(start + 1, start + len(rows) - OVERLAP), ids, LEAD_PAGE
+            start, previous, size = max(start + 1, end - OVERLAP), ids, LEAD_PAGE
         yield None, position, False
 
-    async def _goes_on(self, query: LeadQuery, offset: int, position: Position) -> bool:
+    async def _page(self, query: LeadQuery, start: int, size: int, *, first: bool) -> endpoints.LeadPage | None:
+        """A page of the list; None if the time is nearly up, or the pace is used up and this is not the first."""
+        if anyio.current_effective_deadline() - anyio.current_time() < LAST_SECONDS:
+            return None
+        try:
+            return await endpoints.leads(self.client, query.filters, offset=start, limit=size)
+        except RateLimited:
+            if first:
+                raise
+            return None
+
+    async def _ends(self, query: LeadQuery, page: endpoints.LeadPage, end: int, size: int, position: Position) -> bool:
+        """Whether nothing lies behind `page`, by the announced total, else by its shortness and one more look."""
+        if page.total is not None:
+            return end >= page.total
+        if looks_full(len(page.records), size):
+            return False
+        return not await self._goes_on(query, end, [row.lead_id for row in page.records], position)
+
+    async def _goes_on(self, query: LeadQuery, offset: int, ids: Sequence[str | None], position: Position) -> bool:
         """Whether there is a row behind a short page; without a total, the page size may be Lofty's own.
 
         The page's last row is asked for again, since past its end a list may begin anew.
         """
         page = await endpoints.leads(self.client, query.filters, offset=offset - 1, limit=2)
         order = query.newest_first if position.ordered else None
-        return any(not passed(row, position, newest_first=order) for row in page.records)
+        return any(row.lead_id not in ids and not passed(row, position, newest_first=order) for row in page.records)
 
 
 def _of(lead: LeadRecord, rows: list[endpoints.Row]) -> list[endpoints.Row]:

@@ -63,7 +63,9 @@ def passed(row: LeadRecord, position: Position, *, newest_first: bool | None) ->
 
 def joins(rows: Sequence[LeadRecord], start: int, position: Position, *, newest_first: bool | None) -> bool:
     """Whether a page fetched at `start` begins behind `position`, so that no row was skipped between them."""
-    return start == 0 or newest_first is None or not rows or passed(rows[0], position, newest_first=newest_first)
+    if start == 0 or newest_first is None:
+        return True
+    return bool(rows) and passed(rows[0], position, newest_first=newest_first)
 
 
 def after(position: Position, row: LeadRecord, offset: int, *, newest_first: bool | None) -> Position:

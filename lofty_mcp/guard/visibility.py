@@ -27,13 +27,17 @@ class Viewer:
         return bool(self.ids)
 
 
+def is_hidden(lead: LeadRecord) -> bool:
+    """Whether `lead` is restricted: its `hiddenFlag` is not a plain false, or its undocumented `privateFlag` is set."""
+    return lead.hidden_flag is not False or lead.private_flag
+
+
 def visible(lead: LeadRecord, viewer: Viewer, rule: Rule = "assigned_agent") -> bool:
     """Whether `lead` exists for `viewer`.
 
-    Lofty's concept page: a lead with visibility restrictions is there for its assigned agent and nobody else. A lead
-    whose `hiddenFlag` is not a plain false, or whose undocumented `privateFlag` is set, counts as hidden.
+    Lofty's concept page: a lead with visibility restrictions is there for its assigned agent and nobody else.
     """
-    if lead.hidden_flag is False and not lead.private_flag:
+    if not is_hidden(lead):
         return True
     assignees = {lead.assigned_user_id}
     if rule == "any_assignee":

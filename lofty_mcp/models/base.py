@@ -3,13 +3,13 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
+from math import isfinite
 from typing import Annotated, Any, cast
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    ValidationError,
     ValidatorFunctionWrapHandler,
     field_validator,
 )
@@ -20,6 +20,7 @@ from lofty_mcp.models.clean import clean, line
 
 LARGEST_ID = 2**63 - 1
 SAFE_INTEGER = 2**53 - 1
+DEEPEST = 20
 
 
 class Upstream(BaseModel):
@@ -36,7 +37,7 @@ class Upstream(BaseModel):
     def _lenient(cls, value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         try:
             return handler(_clean_here(value))
-        except ValidationError:
+        except (ValueError, TypeError, OverflowError):  # of pydantic's or of what it called
             return cls.model_fields[info.field_name or ""].get_default(call_default_factory=True)
 
 
@@ -59,15 +60,17 @@ def _clean_here(value: Any) -> Any:
     return value
 
 
-def cleaned(value: Any) -> Any:
-    """`value` with every string in it cleaned, keys included."""
+def cleaned(value: Any, depth: int = 0) -> Any:
+    """`value` with every string in it cleaned, keys included; what lies deeper than anything sensible is dropped."""
+    if depth > DEEPEST:
+        return None
     match value:
         case str():
             return clean(value)
         case list():
-            return [cleaned(item) for item in value]
+            return [cleaned(item, depth + 1) for item in value]
         case Mapping():
-            return {line(str(key)): cleaned(item) for key, item in value.items()}
+            return {line(str(key)): cleaned(item, depth + 1) for key, item in value.items()}
         case _:
             return value
 
@@ -96,6 +99,8 @@ def _id(value: object) -> str | None:
 
 
 def _unset(value: object) -> object:
+    if isinstance(value, float) and not isfinite(value):
+        return None
     return None if isinstance(value, bool) or value in (-1, "-1", -1.0, "") else value
 
 
@@ -106,10 +111,14 @@ def moment(value: object) -> datetime | None:
     try:
         if isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"\d{12,14}", value)):
             number = float(value)
-            return datetime.fromtimestamp(number / 1000, UTC) if number > 0 else None
-        text = str(value).strip()
-        read = datetime.fromisoformat(re.sub(r"\s*(?:GMT|UTC)$", "+00:00", text))
+            if number <= 0:
+                return None
+            read = datetime.fromtimestamp(number / 1000, UTC)
+        else:
+            read = datetime.fromisoformat(re.sub(r"\s*(?:GMT|UTC)$", "+00:00", str(value).strip()))
     except (ValueError, OverflowError, OSError):
+        return None
+    if not 1970 <= read.year <= 2200:  # not a time that anything here means, and near the ends arithmetic fails
         return None
     return read if read.tzinfo else read.replace(tzinfo=UTC)
 
@@ -128,5 +137,5 @@ Line = Annotated[str, BeforeValidator(lambda value: " ".join(value.split()) if i
 """Text on one line."""
 Quantity = Annotated[int | float | Line, BeforeValidator(_unset)]
 """A number that Lofty also sends as text, with the same -1."""
-Json = Annotated[dict[str, Any], BeforeValidator(cleaned)]
+Json = Annotated[dict[str, Any], BeforeValidator(lambda value: cleaned(value))]
 """A free-form object, cleaned through and through."""

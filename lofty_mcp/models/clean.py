@@ -15,7 +15,10 @@ _SCRIPT = re.compile(r"<(script|style)\b[^>]*>.*?(?:</\1\s*>|\Z)", re.DOTALL | r
 _BREAK = re.compile(r"<(?:br|/p|/div|/li|/tr)\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<![a-zA-Z\[][^<>]*>|<\?[^<>]*>")
 _HALF_TAG = re.compile(r"<(?=[a-zA-Z/!?])")
-_IMAGE = re.compile(r"!\[([^\[\]]*)\](?:\([^()\s]*(?:\([^()]*\)[^()\s]*)*(?:\s+[^()]*)?\)|\[[^\[\]]*\])")
+_IMAGE = re.compile(r"!\[([^\[\]]{0,500})\](?:\((?:[^()]|\([^()]{0,500}\)){0,2000}\)|\[[^\[\]]{0,500}\])")
+_HUGE_REFERENCE = re.compile(r"&#[xX]?[0-9a-fA-F]{9,};?")
+LONGEST = 20_000
+"""Characters that are looked at; Lofty keeps at most 5,000 of any text."""
 _ROUNDS = 4
 """How deep nested encodings are followed before what is left is taken literally."""
 
@@ -27,11 +30,12 @@ def clean(text: str) -> str:
     variation runs, ANSI sequences, HTML and markdown images (their description stays), and unescapes the HTML
     entities that Lofty puts into note text (quirk 32). `clean(clean(x)) == clean(x)`.
     """
+    text = text[:LONGEST]
     if _PLAIN.match(text):
         return text
     for _ in range(_ROUNDS):
         before = text
-        text = _strip(html.unescape(text))
+        text = _strip(html.unescape(_HUGE_REFERENCE.sub("", text)))
         if text == before:
             return text
     return _strip(text.replace("&", "＆").replace("<", "‹"))  # still unfolding: someone is hiding something
@@ -48,7 +52,7 @@ def _strip(text: str) -> str:
     text = "".join(c for c in text if _visible(c))
     text = _SCRIPT.sub("", _COMMENT.sub("", text))
     text = _TAG.sub("", _BREAK.sub("\n", text))
-    return _IMAGE.sub(r"\1", _HALF_TAG.sub("", text))
+    return _IMAGE.sub(r"\1", _HALF_TAG.sub("", text)).replace("![", "[")
 
 
 def _visible(character: str) -> bool:

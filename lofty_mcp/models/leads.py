@@ -18,6 +18,8 @@ LEAD_TYPES = {
     9: "Landlord",
 }
 """Lofty's `leadTypes` in words (reference §8.3)."""
+LONGEST_NAME = 100
+"""Characters of a name that are shown; Lofty keeps 30 of each part."""
 QUALIFICATION = (
     "buying_time_frame",
     "pre_qual",
@@ -177,7 +179,7 @@ class LeadRecord(Upstream):
     @property
     def name(self) -> str:
         """First and last name on one line."""
-        return " ".join(part for part in (self.first_name, self.last_name) if part) or "(no name)"
+        return " ".join(part for part in (self.first_name, self.last_name) if part)[:LONGEST_NAME] or "(no name)"
 
     @property
     def tag_names(self) -> list[str]:

@@ -201,9 +201,17 @@ def _log_text(log: SystemLog) -> str:
     told = [
         f"{key} {value}"
         for key, value in (log.content or {}).items()
-        if isinstance(value, str | int | float) and not isinstance(value, bool) and "lead" not in key.casefold()
+        if isinstance(value, str | int | float) and not isinstance(value, bool) and _is_this_leads(key)
     ]
     return ": ".join(part for part in (log.timeline_type_desc, ", ".join(told)) if part)
+
+
+def _is_this_leads(key: str) -> bool:
+    name = key.casefold()
+    if any(word in name for word in ("lead", "merge", "contact", "customer", "person")):
+        return False
+    personal = any(word in name for word in ("name", "mail", "phone"))
+    return not personal or any(word in name for word in ("stage", "agent", "tag", "task", "plan", "pond", "role"))
 
 
 def _actor(log: SystemLog) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lofty_mcp.models.leads import Lead
+from lofty_mcp.models.results import RowResult, WriteResult
 
 CELL_CHARACTERS = 280
 _LISTS = (
@@ -35,15 +36,25 @@ def shorten(text: str, characters: int = CELL_CHARACTERS) -> str:
     return text if len(text) <= characters else f"{text[:characters]}… (+{len(text) - characters} characters)"
 
 
-def rows_that_fit(rows: Sequence[Sequence[Any]], budget: int) -> int:
-    """How many of the first rows fit into `budget` tokens; at least one."""
-    left, count = budget - 150, 0
+def rows_that_fit(rows: Sequence[list[Any]], budget: int) -> list[list[Any]]:
+    """The first rows, as many as fit into `budget` tokens; at least one, its texts cut if it must be."""
+    room, kept = budget - 150, list[list[Any]]()
     for row in rows:
-        left -= tokens(row)
-        if left < 0 and count:
+        if not kept:
+            row = _fit_row(row, room)
+        room -= tokens(row)
+        if room < 0 and kept:
             break
-        count += 1
-    return count
+        kept.append(row)
+    return kept
+
+
+def _fit_row(row: list[Any], room: int) -> list[Any]:
+    for longest, most in ((2_000, 50), (1_000, 20), (500, 10), (200, 5), (50, 2)):
+        if tokens(row) <= room:
+            break
+        row = [_cut(cell, longest, most) for cell in row]
+    return row
 
 
 def fit_lead(lead: Lead, budget: int) -> Lead:
@@ -64,13 +75,40 @@ def fit_lead(lead: Lead, budget: int) -> Lead:
     return Lead.model_validate(data | {"left_out": _left_out(whole, data, shortened=shortened)})
 
 
+def fit_write(result: WriteResult, budget: int) -> WriteResult:
+    """`result` nearer to `budget` tokens: every lead keeps its outcome, and what changed stays before what did not."""
+    for most in (10, 2):
+        if tokens(result.payload()) <= budget:
+            return result
+        result = result.model_copy(update={"results": [_fewer(row, most) for row in result.results]})
+    if tokens(result.payload()) <= budget:
+        return result
+    bare = [row.model_copy(update={"before": None, "after": None}) for row in result.results]
+    note = f"{result.note or ''} Cut to fit: the values before and after are left out.".strip()
+    return result.model_copy(update={"results": bare, "note": note})
+
+
+def _fewer(row: RowResult, most: int) -> RowResult:
+    """`row` without most of what its lists have in common before and after."""
+    before, after = dict(row.before or {}), dict(row.after or {})
+    for name, had in before.items():
+        has = after.get(name, had)
+        common = [item for item in had if item in has] if isinstance(had, list) and isinstance(has, list) else []
+        if dropped := common[most:]:
+            told = f"… (+{len(dropped)} that stay)"
+            before[name] = [*(item for item in had if item not in dropped), told]
+            if name in after:
+                after[name] = [*(item for item in has if item not in dropped), told]
+    return row.model_copy(update={"before": before or None, "after": after or None})
+
+
 def _left_out(whole: dict[str, Any], data: dict[str, Any], *, shortened: bool) -> dict[str, str]:
     told = {}
     for name, _ in _LISTS:
         had, has = len(whole.get(name, ())), len(data.get(name, ()))
         if has < had:
             told[name] = f"{had - has} of {had}"
-    told |= {name: "all" for name in whole.keys() - data.keys() - told.keys()}
+    told |= dict.fromkeys([name for name in whole if name not in data and name not in told], "all")
     if shortened:
         told["text"] = "the ends of long texts and inner lists"
     return told | {"how": "the operator can raise LOFTY_MCP_RESULT_TOKENS"}

@@ -4,7 +4,7 @@ from typing import Any
 
 from lofty_mcp.app import call
 from lofty_mcp.errors import InvalidInput
-from lofty_mcp.guard.tickets import digest
+from lofty_mcp.guard.plans import digest
 from lofty_mcp.ledger import LedgerError
 
 CURSOR_SECONDS = 24 * 3600.0

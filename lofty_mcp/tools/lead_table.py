@@ -13,6 +13,7 @@ from lofty_mcp.tools import cursors
 from lofty_mcp.tools.budget import rows_that_fit, shorten
 
 CONCISE = ("lead_id", "name", "stage", "score", "assigned_to", "tags", "last_touch")
+MOST_TAGS = 6
 FULL = (
     *("lead_id", "name", "stage", "score", "assigned_to", "tags", "lead_types", "source", "emails", "phones"),
     *("may_call", "may_text", "may_email", "created_at", "last_touch_at", "last_visit_at"),
@@ -29,14 +30,15 @@ async def lead_table(found: Found, filters: dict[str, Any], zone: tzinfo, *, ful
     """A page of a search, within the result budget; what does not fit comes with the cursor."""
     records = [_full(lead, zone) if full else _concise(lead, zone) for lead in found.leads]
     columns, rows = table(records, FULL if full else CONCISE, ())
-    count = rows_that_fit(rows, call().app.settings.result_tokens)
+    shown = rows_that_fit(rows, call().app.settings.result_tokens)
+    count = len(shown)
     cut = count < len(rows)
     more = found.more or cut
     position = found.positions[count - 1] if cut else found.end
     cursor = await cursors.keep("search_leads", filters, position.payload()) if more else None
     return Table(
         columns=columns,
-        rows=rows[:count],
+        rows=shown,
         returned=count,
         has_more=more,
         next_cursor=cursor,
@@ -59,9 +61,14 @@ def _concise(lead: LeadRecord, zone: tzinfo) -> dict[str, Any]:
         "stage": lead.stage,
         "score": lead.score,
         "assigned_to": lead.assigned_user,
-        "tags": shorten(", ".join(lead.tag_names[:6])),
+        "tags": _tags(lead.tag_names),
         "last_touch": touched,
     }
+
+
+def _tags(names: list[str]) -> str:
+    more = len(names) - MOST_TAGS
+    return shorten(", ".join(names[:MOST_TAGS])) + (f" (+{more})" if more > 0 else "")
 
 
 def _full(lead: LeadRecord, zone: tzinfo) -> dict[str, Any]:

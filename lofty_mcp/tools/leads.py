@@ -8,17 +8,18 @@ from pydantic import Field
 
 from lofty_mcp.app import call
 from lofty_mcp.client import wire
-from lofty_mcp.errors import InvalidInput, NoSuchOperation, NotFound
+from lofty_mcp.errors import InvalidInput, LoftyError, NoSuchOperation, NotFound
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.guard.gate import LeadQuery
+from lofty_mcp.models.clean import line
 from lofty_mcp.models.leads import Lead, LeadRecord, lead_view
 from lofty_mcp.models.results import Table
 from lofty_mcp.tools.budget import fit_lead
 from lofty_mcp.tools.lead_table import lead_table, resume
-from lofty_mcp.tools.names import one_of
+from lofty_mcp.tools.names import near, one_of
 from lofty_mcp.tools.params import Cursor, LeadId, Limit, Text, point_in_time
 from lofty_mcp.tools.spec import ToolSpec
-from lofty_mcp.tools.team import find_member, stage_names
+from lofty_mcp.tools.team import find_member, stage_names, tag_names
 
 Detail = Literal["concise", "full"]
 Sort = Literal["created", "assigned", "last_contact", "last_activity", "score"]
@@ -79,7 +80,9 @@ async def search_leads(
         raise InvalidInput(
             f"Lofty knows no stage {stage!r}. {one_of(await stage_names())} Nothing was changed."
         ) from None
-    return await lead_table(found, bound, zone, full=detail == "full")
+    table = await lead_table(found, bound, zone, full=detail == "full")
+    unknown = await _unknown_tags([*(tags_any or ()), *(tags_all or ())]) if not table.rows else None
+    return table.model_copy(update={"note": unknown}) if unknown else table
 
 
 async def get_lead(lead_id: LeadId, detail: Detail = "concise") -> Lead:
@@ -95,8 +98,27 @@ async def read_lead(lead_id: str, *, full: bool) -> Lead:
     current = call()
     current.leads = [lead_id]
     record = await current.crm.lead(lead_id)
-    view = lead_view(record, await current.account.vocabulary.zone(), full=full)
+    email = await _email(record.assigned_user_id)
+    view = lead_view(record, await current.account.vocabulary.zone(), full=full, agent_email=email)
     return fit_lead(view, current.app.settings.result_tokens)
+
+
+async def _unknown_tags(tags: list[str]) -> str | None:
+    """Why a search by tags may have found nothing: a name that the account does not have."""
+    known = await tag_names() if tags else []
+    missing = [tag for tag in tags if tag not in known]
+    if not missing:
+        return None
+    hint = f"Near: {', '.join(map(line, close))}." if (close := near(missing[0], known)) else one_of(known)
+    return f"The account has no tag {missing[0]!r}. {hint}"
+
+
+async def _email(user_id: str | None) -> str | None:
+    try:
+        people = await call().account.vocabulary.members()
+    except LoftyError:
+        return None  # the team is not everybody's to see
+    return next((member.email for member in people if user_id and member.member_user_id == user_id), None)
 
 
 async def _user_id(text: str | None) -> str | None:

@@ -8,10 +8,11 @@ from pydantic import Field
 from lofty_mcp.app import Ctx, call
 from lofty_mcp.client.wire import TAG_LIMIT, Hook
 from lofty_mcp.errors import InvalidInput
-from lofty_mcp.guard.confirm import Answer, asker, carry_out, plan_act
+from lofty_mcp.guard.confirm import Answer, asker, carry_out, in_time, plan_act
 from lofty_mcp.guard.effects import Effect, effective
 from lofty_mcp.guard.gate import VisibleCrm
-from lofty_mcp.guard.tickets import Act, Plan
+from lofty_mcp.guard.plans import Act, Plan
+from lofty_mcp.guard.visibility import is_hidden
 from lofty_mcp.models.clean import line
 from lofty_mcp.models.leads import LeadRecord
 from lofty_mcp.models.people import Member
@@ -24,6 +25,7 @@ from lofty_mcp.tools.team import find_member, find_stage, tag_names
 RoleName = Literal["Agent", "Assistant", "Lender"]
 
 
+@in_time
 async def plan_stage(lead_ids: list[str], stage: str, confirmation: str | None) -> Plan:
     """A stage move, planned on the leads as they are now."""
     name = await find_stage(stage)
@@ -64,6 +66,7 @@ async def update_stage(
     return await carry_out(ctx, plan, answer)
 
 
+@in_time
 async def plan_assignment(lead_ids: list[str], assignee: str, role: RoleName, confirmation: str | None) -> Plan:
     """An assignment, planned on the leads as they are now."""
     member = await find_member(assignee)
@@ -82,11 +85,13 @@ async def plan_assignment(lead_ids: list[str], assignee: str, role: RoleName, co
         effect=Effect.CHANGE,
         arguments={"assignee": member.email.casefold(), "role": role},
         title=f"Assign to {member.name} <{member.email}> as {role}?",
-        before=lambda lead: {role.lower(): holder(lead)[1] or holder(lead)[0]},
-        after=lambda _: {role.lower(): member.name},
-        done=lambda lead: _is(member, *holder(lead), everybody),
+        before=lambda lead: {role.lower(): _shown(*holder(lead), everybody)},
+        after=lambda _: {role.lower(): _label(member, everybody)},
+        done=lambda lead: _is(member, holder(lead)[0], everybody),
         write=write,
         consequence=lambda lead: _consequence(lead, role),
+        shows=lambda lead, now: holder(lead) != holder(now) and _is_called(member, *holder(now), everybody),
+        gives_away=True,
     )
     return await plan_act(act, once_each(lead_ids), confirmation)
 
@@ -111,11 +116,12 @@ async def assign_lead(
     return await carry_out(ctx, plan, answer)
 
 
+@in_time
 async def plan_tags(lead_ids: list[str], tags: list[str], create_new: bool, confirmation: str | None) -> Plan:
     """Added tags, planned on the leads as they are now."""
     names, fresh = await _tags(tags, create_new=create_new)
-    automated = {tag.casefold() for tag in call().app.settings.automation_tags}
-    starts = [name for name in names if name.casefold() in automated]
+    automated = {line(tag).casefold() for tag in call().app.settings.automation_tags}
+    starts = [name for name in names if line(name).casefold() in automated]
 
     def missing(lead: LeadRecord) -> list[str]:
         return [name for name in names if line(name) not in lead.tag_names]
@@ -167,24 +173,38 @@ def _holder(lead: LeadRecord, role: RoleName) -> tuple[str | None, str | None]:
     return (lead.lender_user_id, None) if role == "Lender" else (None, None)
 
 
-def _is(member: Member, user_id: str | None, name: str | None, everybody: list[Member]) -> bool:
-    """Whether the holder of a role is `member`: by user id, else by a name that only this member has.
+def _is(member: Member, user_id: str | None, everybody: list[Member]) -> bool:
+    """Whether `user_id` is certainly this member's."""
+    if user_id is None or user_id == member.member_user_id:
+        return user_id is not None
+    return user_id == member.id and not any(user_id == other.member_user_id for other in everybody)
+
+
+def _is_called(member: Member, user_id: str | None, name: str | None, everybody: list[Member]) -> bool:
+    """Whether the holder of a role, under an id that nobody is known by, bears a name that only `member` has.
 
     Records and member list may use different ids for one person (quirk 19).
     """
-    if user_id is not None:
-        if user_id == member.member_user_id:
-            return True
-        if any(user_id == other.member_user_id for other in everybody):
-            return False
-        if user_id == member.id:
-            return True
-    alike = [other for other in everybody if name and other.name.casefold() == name.casefold()]
+    if user_id and any(user_id == other.member_user_id for other in everybody):
+        return False
+    alike = [m for m in everybody if name and name.casefold() in (m.name.casefold(), (m.email or "").casefold())]
     return len(alike) == 1 and alike[0].email == member.email
 
 
+def _shown(user_id: str | None, name: str | None, everybody: list[Member]) -> str | None:
+    """Who holds a role, as people call them; Lofty gives the agent's name, but the e-mail of the others."""
+    held = next((m for m in everybody if user_id and user_id == m.member_user_id), None)
+    return _label(held, everybody) if held else name or user_id
+
+
+def _label(member: Member, everybody: list[Member]) -> str:
+    """A member's name, with the e-mail where another bears the same name."""
+    alike = sum(other.name.casefold() == member.name.casefold() for other in everybody) > 1
+    return f"{member.name} <{member.email}>" if alike else member.name
+
+
 def _consequence(lead: LeadRecord, role: RoleName) -> str | None:
-    if lead.hidden_flag is False and not lead.private_flag:
+    if not is_hidden(lead):
         return None
     holder = _holder(lead, role)[1]
     return f"{holder} loses access to this hidden lead." if role == "Agent" and holder else "This lead is hidden."
@@ -193,6 +213,10 @@ def _consequence(lead: LeadRecord, role: RoleName) -> str | None:
 async def _tags(tags: list[str], *, create_new: bool) -> tuple[list[str], list[str]]:
     """The tags in the account's spelling, and those of them that would be new to it."""
     wanted = once_each(tags)
+    if any("," in tag for tag in wanted):
+        raise InvalidInput('tags: a tag has no comma; give a list, such as ["VIP", "Investor"]. Nothing was changed.')
+    if hidden := [tag for tag in wanted if line(tag) != tag]:
+        raise InvalidInput(f"tags: {line(hidden[0])!r} holds markup or invisible characters. Nothing was changed.")
     if too_long := [tag for tag in wanted if len(tag) > TAG_LIMIT]:
         raise InvalidInput(f"Lofty cuts tags at {TAG_LIMIT} characters: {too_long[0]!r}. Nothing was changed.")
     spelled = {line(name): name for name in reversed(await tag_names())}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from lofty_mcp.models.clean import line
 
 MOST_NAMED = 30
+LONGEST_NAME = 64
 
 
 def near(name: str, known: Sequence[str]) -> list[str]:
@@ -18,4 +19,5 @@ def near(name: str, known: Sequence[str]) -> list[str]:
 def one_of(names: Sequence[str]) -> str:
     """A sentence that names what is valid."""
     more = len(names) - MOST_NAMED
-    return f"Valid: {', '.join(map(line, names[:MOST_NAMED]))}{f' and {more} more' if more > 0 else ''}."
+    shown = ", ".join(line(name)[:LONGEST_NAME] for name in names[:MOST_NAMED])
+    return f"Valid: {shown}{f' and {more} more' if more > 0 else ''}."

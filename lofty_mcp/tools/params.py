@@ -25,6 +25,8 @@ def lead_id(value: Any) -> str:
 
 
 def _one_line(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)  # a phone number, or an id
     return " ".join(value.split()) if isinstance(value, str) else value
 
 

@@ -22,6 +22,8 @@ from lofty_mcp.guard.confirm import Approval
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.ledger import LedgerError
 from lofty_mcp.models.base import View
+from lofty_mcp.models.results import WriteResult
+from lofty_mcp.tools.budget import fit_write
 
 READ_SECONDS = 50.0
 TOO_SLOW = "Lofty took too long to answer. Ask for less, or try again in a moment. Nothing was changed."
@@ -74,6 +76,8 @@ class ClosedTool(Tool):
                 "Nothing was changed.",
                 "invalid",
             )
+        if not _is_text(arguments):
+            return self._failed("The arguments hold text that is not valid Unicode. Nothing was changed.", "invalid")
         wrapped = {
             name: [value] if name in self.lists and isinstance(value, str | int) and not _is_json_list(value) else value
             for name, value in arguments.items()
@@ -86,7 +90,11 @@ class ClosedTool(Tool):
             return self._explained(error)
         except TimeoutError:
             return self._failed(TOO_SLOW, "failed")
-        return result if isinstance(result, InputRequiredResult) else answer(result)
+        if isinstance(result, InputRequiredResult):
+            return result
+        if isinstance(result, WriteResult):
+            result = fit_write(result, call().app.settings.result_tokens)
+        return answer(result)
 
     def _explained(self, error: ToolError) -> CallToolResult:
         cause = error.__cause__
@@ -164,8 +172,22 @@ def _explain(error: ValidationError) -> str:
 
 def _sentence(detail: ErrorDetails) -> str:
     where = ".".join(str(part) for part in detail["loc"] if not str(part).startswith("function-")) or "arguments"
-    text = detail["msg"].removeprefix("Value error, ")
+    match detail["type"]:
+        case "too_short" | "string_too_short":
+            text = "must not be empty"
+        case "too_long" | "string_too_long":
+            text = f"at most {detail['ctx']['max_length']} are taken"
+        case _:
+            text = detail["msg"].removeprefix("Value error, ")
     return f"{where}: {text[:1].lower()}{text[1:]}"
+
+
+def _is_text(arguments: dict[str, Any]) -> bool:
+    try:
+        json.dumps(arguments, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return True
 
 
 def _is_json_list(value: str | int) -> bool:

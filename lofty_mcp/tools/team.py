@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from lofty_mcp.app import call
+from lofty_mcp.app import App, call
 from lofty_mcp.client.vocabulary import spelled
 from lofty_mcp.client.wire import STAGE_LIMIT
 from lofty_mcp.errors import InvalidInput, LoftyError
@@ -50,7 +50,7 @@ async def whoami() -> Whoami:
         mode=app.settings.mode,
         toolsets=list(app.settings.toolsets),
         may=list(app.effects),
-        asks_before=_asks_before(app.settings.mode, Effect[app.settings.ask_from.upper()]),
+        asks_before=_asks_before(app),
         sandbox=app.sandbox,
         version=version("lofty-mcp"),
     )
@@ -64,10 +64,11 @@ def _viewer_note(viewer: Viewer) -> str | None:
     return None
 
 
-def _asks_before(mode: Mode, ask_from: Effect) -> list[str]:
-    if mode in (Mode.READ, Mode.AUTO):
+def _asks_before(app: App) -> list[str]:
+    if app.settings.mode in (Mode.READ, Mode.AUTO):
         return []
-    return [effect.name.lower() for effect in Effect if effect >= ask_from and effect is not Effect.READ]
+    asked = {effect for effect in app.effects.values() if effect >= Effect[app.settings.ask_from.upper()]}
+    return [effect.name.lower() for effect in sorted(asked) if effect is not Effect.READ]
 
 
 async def find_member(text: str) -> Member:
@@ -119,19 +120,23 @@ async def find_stage(name: str) -> str:
     Raises:
         InvalidInput: it is not; the message names those that are.
     """
-    exact = spelled(name, await stage_names()) or spelled(name, await stage_names(again=True))
+    exact = spelled(_short_enough(name), await stage_names()) or spelled(name, await stage_names(again=True))
     if exact is not None:
-        return _short_enough(exact)
+        return exact
     names = await stage_names()
     close = near(name, names)
     known, met = await call().crm.stage_is_known(name)
     if met or (known and not close):  # of a near miss, an answer without rows proves nothing
-        return _short_enough(name)
+        return name
     hint = f" Did you mean {line(close[0])!r}?" if close else ""
     raise InvalidInput(f"There is no stage {name!r}.{hint} {one_of(names)} Nothing was changed.")
 
 
 def _short_enough(name: str) -> str:
+    if line(name) != name:
+        raise InvalidInput(
+            f"stage: {line(name)!r} holds markup or characters that cannot be seen. Nothing was changed."
+        )
     if len(name) > STAGE_LIMIT:
         raise InvalidInput(
             f"Lofty cuts stage names at {STAGE_LIMIT} characters, so {name!r} cannot be set. Nothing was changed."

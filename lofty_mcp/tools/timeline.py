@@ -61,13 +61,14 @@ async def read_timeline(
     longest = FULL_TEXT_CHARACTERS if full else None
     cells = [_cells(event, zone, longest) for event in shown]
     columns, rows = table(cells, COLUMNS, EXTRA_COLUMNS)
-    count = rows_that_fit(rows, current.app.settings.result_tokens)
+    fitting = rows_that_fit(rows, current.app.settings.result_tokens)
+    count = len(fitting)
     more = len(history.events) > count
     next_cursor = await cursors.keep("get_timeline", bound, _payload(shown[count - 1])) if more else None
     return Timeline(
         lead_id=lead_id,
         columns=columns,
-        rows=rows[:count],
+        rows=fitting,
         returned=count,
         has_more=more,
         next_cursor=next_cursor,

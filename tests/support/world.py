@@ -81,6 +81,7 @@ class Bench:
 
     state: Path
     leads: int = 60
+    rate_limit: int = 1_000_000
     app: Starlette = field(init=False)
     network: Network = field(init=False)
     later: float = 0.0
@@ -92,7 +93,7 @@ class Bench:
         self.app = build_app(
             leads=self.leads,
             now=NOW,
-            rate_limit=1_000_000,
+            rate_limit=self.rate_limit,
             strict=True,
             repeat_last_page=self.repeat_last_page,
         )
@@ -109,7 +110,13 @@ class Bench:
 
     @asynccontextmanager
     async def client(
-        self, email: str = ANA, *, era: str = "auto", person: Callable[..., Any] | None = None, **settings: Any
+        self,
+        email: str = ANA,
+        *,
+        era: str = "auto",
+        person: Callable[..., Any] | None = None,
+        pace: int = 10_000,
+        **settings: Any,
     ) -> AsyncIterator[Client]:
         """An MCP client of a server that acts as `email`; `settings` by field name."""
         configured = load(

@@ -1,0 +1,212 @@
+"""The audit log: a line a round, of who did what to which leads and what came of it; nothing in it names a lead."""
+
+import contextlib
+import sqlite3
+import time
+from typing import Any
+
+import pytest
+from mcp.shared.exceptions import MCPError
+from mcp.types import PromptReference
+
+from lofty_mcp.guard.audit import hashed
+from lofty_mcp.ledger import AuditEntry
+from lofty_mcp.ledger.sqlite import SqliteLedger
+from tests.support.world import ANA, ERAS, MARK, OWNER, Bench, Person, data, error
+
+QUALIFIED = {"stage": "Qualified"}
+
+
+async def _lines(bench: Bench) -> list[AuditEntry]:
+    """The lines, oldest first."""
+    ledger = await SqliteLedger.open(bench.state / "ledger.db")
+    try:
+        return [*reversed(await ledger.audited(limit=1_000))]
+    finally:
+        await ledger.close()
+
+
+async def _hash(bench: Bench, lead_id: str) -> str:
+    ledger = await SqliteLedger.open(bench.state / "ledger.db")
+    try:
+        return hashed(lead_id, await ledger.secret())
+    finally:
+        await ledger.close()
+
+
+def _new_lead(bench: Bench) -> str:
+    lead_id = bench.visible_lead()
+    bench.world.update_lead(int(lead_id), stage="New Lead", firstName="Zenobia", lastName="Quux", tags=["Buyer"])
+    return lead_id
+
+
+def _said(lines: list[AuditEntry]) -> list[tuple[str, str, str, str]]:
+    return [(line.tool, line.effect, line.decision, line.outcome) for line in lines]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_every_round_leaves_a_line(bench: Bench, era: str) -> None:
+    lead_id = _new_lead(bench)
+    started = time.time()
+    async with bench.client(era=era) as client:
+        data(await client.call_tool("who_am_i", {}))
+        data(await client.call_tool("get_lead", {"lead_id": lead_id}))
+        data(await client.call_tool("get_timeline", {"lead_id": lead_id}))
+        data(await client.call_tool("search_leads", {}))
+        data(await client.call_tool("add_tag", {"lead_ids": [lead_id], "tags": ["VIP"]}))
+        await client.read_resource(f"lofty://leads/{lead_id}")
+        await client.get_prompt("lead_brief", {"lead": lead_id})
+    lines = await _lines(bench)
+    hashed_id = await _hash(bench, lead_id)
+
+    assert sorted(_said(lines)) == sorted(
+        [
+            ("who_am_i", "read", "allow", "done"),
+            ("get_lead", "read", "allow", "done"),
+            ("get_timeline", "read", "allow", "done"),
+            ("search_leads", "read", "allow", "done"),
+            ("add_tag", "add", "allow", "applied"),
+            ("resources/read", "read", "allow", "done"),
+            ("prompts/get", "read", "allow", "done"),
+        ]
+    )
+    about = {line.tool for line in lines if line.leads}
+    assert about == {"get_lead", "get_timeline", "add_tag", "resources/read"}
+    assert {lead for line in lines for lead in line.leads} == {hashed_id}
+    assert len({line.principal for line in lines}) == 1
+    assert all(0 <= line.duration_ms < 60_000 for line in lines)
+    assert all(started - 1 <= line.at <= time.time() + 1 for line in lines)
+
+
+async def test_two_steps_of_a_confirmation_are_two_lines(bench: Bench) -> None:
+    call = {"lead_ids": [_new_lead(bench)], **QUALIFIED}
+    async with bench.client() as client:
+        code = data(await client.call_tool("update_stage", call))["confirmation"]
+        data(await client.call_tool("update_stage", {**call, "confirmation": code}))
+
+    assert _said(await _lines(bench)) == [
+        ("update_stage", "change", "ask", "confirmation_required"),
+        ("update_stage", "change", "confirmed", "applied"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("era", "expected"),
+    [
+        ("auto", [("ask", "asked"), ("accepted", "applied")]),  # a question is a round of its own
+        ("legacy", [("accepted", "applied")]),
+    ],
+)
+async def test_an_accepted_question_says_accepted(bench: Bench, era: str, expected: list[tuple[str, str]]) -> None:
+    async with bench.client(era=era, person=Person()) as client:
+        data(await client.call_tool("update_stage", {"lead_ids": [_new_lead(bench)], **QUALIFIED}))
+
+    assert [(line.decision, line.outcome) for line in await _lines(bench)] == expected
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("action", ["decline", "cancel"])
+async def test_a_declined_write_says_declined(bench: Bench, era: str, action: str) -> None:
+    async with bench.client(era=era, person=Person(action, None)) as client:
+        data(await client.call_tool("update_stage", {"lead_ids": [_new_lead(bench)], **QUALIFIED}))
+    last = (await _lines(bench))[-1]
+
+    assert (last.decision, last.outcome) == ("declined", "declined")
+    assert len(last.leads) == 1
+
+
+async def test_a_refused_write_says_refused(bench: Bench) -> None:
+    async with bench.client() as client:
+        error(await client.call_tool("update_stage", {"lead_ids": bench.visible_leads(6), **QUALIFIED}))
+    [line] = await _lines(bench)
+
+    assert (line.decision, line.outcome) == ("refuse", "Refused")
+    assert len(line.leads) == 6
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "outcome"),
+    [
+        ("get_lead", {"lead_id": "1100000999999999"}, "NotFound"),
+        ("get_lead", {"lead_id": "007"}, "invalid"),
+        ("search_leads", {"keyword": "smith"}, "invalid"),
+        ("update_stage", {"lead_ids": ["1100000999999999"], **QUALIFIED}, "NotFound"),
+        ("update_stage", {"lead_ids": ["1100000999999999"], "stage": "Moon"}, "InvalidInput"),
+    ],
+    ids=str,
+)
+async def test_a_failed_call_says_how_it_failed(
+    bench: Bench, tool: str, arguments: dict[str, Any], outcome: str
+) -> None:
+    async with bench.client() as client:
+        error(await client.call_tool(tool, arguments))
+    [line] = await _lines(bench)
+
+    assert (line.tool, line.outcome) == (tool, outcome)
+
+
+async def test_the_file_holds_no_lead_id_no_name_and_no_text(bench: Bench) -> None:
+    lead_id = _new_lead(bench)
+    words = ["Zenobia", "Quux", lead_id, "Qualified", "Buyer", "VIP", MARK, "secret-search", "secret-tool"]
+    async with bench.client(mode="code") as client:
+        for tool, more in (
+            ("update_stage", QUALIFIED),
+            ("assign_lead", {"assignee": MARK}),
+            ("add_tag", {"tags": ["VIP"]}),
+        ):
+            call: dict[str, Any] = {"lead_ids": [lead_id], **more}
+            first = data(await client.call_tool(tool, call))
+            if code := first.get("confirmation"):
+                data(await client.call_tool(tool, {**call, "confirmation": code}))
+        data(await client.call_tool("search_leads", {"query": "secret-search"}))
+        data(await client.call_tool("get_lead", {"lead_id": lead_id}))
+        await client.read_resource(f"lofty://leads/{lead_id}")
+        await client.get_prompt("lead_brief", {"lead": "Zenobia Quux"})
+        with pytest.raises(MCPError):
+            await client.read_resource("lofty://leads/Zenobia")
+        for unheard_of in ("secret-tool", f"get_lead {lead_id}"):
+            with contextlib.suppress(MCPError):
+                await client.call_tool(unheard_of, {"lead_id": lead_id})
+    with sqlite3.connect(bench.state / "ledger.db") as ledger:
+        dump = "\n".join(repr(row) for row in ledger.execute("SELECT * FROM audit"))
+    ledger.close()
+
+    assert dump.count("\n") >= 10
+    assert [word for word in words if word in dump] == []
+    assert bench.world.key_of(ANA) not in dump
+
+
+async def test_a_lead_has_the_same_hash_in_every_line_and_another_in_another_ledger(bench: Bench) -> None:
+    lead_id = bench.visible_lead(MARK)
+    for email in (OWNER, MARK):
+        async with bench.client(email) as client:
+            data(await client.call_tool("get_lead", {"lead_id": lead_id}))
+    first, second = await _lines(bench)
+
+    assert first.leads == second.leads == (await _hash(bench, lead_id),)
+    assert first.principal != second.principal
+    assert hashed(lead_id, b"another secret") not in first.leads
+
+
+async def test_the_log_cannot_be_changed(bench: Bench) -> None:
+    async with bench.client() as client:
+        data(await client.call_tool("who_am_i", {}))
+    with sqlite3.connect(bench.state / "ledger.db") as ledger:
+        for change in ("DELETE FROM audit", "UPDATE audit SET tool = 'x'"):
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                ledger.execute(change)
+    ledger.close()
+
+
+async def test_completions_and_lists_leave_no_line(bench: Bench) -> None:
+    async with bench.client() as client:
+        await client.list_tools()
+        await client.complete(PromptReference(type="ref/prompt", name="lead_brief"), {"name": "stage", "value": "c"})
+
+    assert await _lines(bench) == []
+
+
+async def test_a_line_tells_nothing_of_what_was_spent_upstream(bench: Bench) -> None:
+    columns = list(AuditEntry.__dataclass_fields__)
+
+    assert columns == ["at", "principal", "tool", "effect", "decision", "outcome", "leads", "duration_ms"]
