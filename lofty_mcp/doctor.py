@@ -19,7 +19,7 @@ from lofty_mcp.client.client import LoftyClient, open_pool
 from lofty_mcp.client.credentials import Credential
 from lofty_mcp.client.pacing import Pacer, advise
 from lofty_mcp.client.vocabulary import Seen, Vocabulary
-from lofty_mcp.errors import CredentialRejected, LoftyError, NotFound, PermissionDenied, RateLimited
+from lofty_mcp.errors import CredentialRejected, LoftyError, NoSuchOperation, PermissionDenied, RateLimited
 from lofty_mcp.guard.gate import Timing, VisibleCrm
 from lofty_mcp.ledger import LedgerError
 from lofty_mcp.ledger.sqlite import SqliteLedger
@@ -112,8 +112,7 @@ def _patient(settings: Settings, http: httpx2.AsyncClient, credential: Credentia
 
 
 def _settings(settings: Settings) -> list[Finding]:
-    host = urlsplit(settings.base_url).netloc
-    found = [Finding("ok", "settings", f"mode {settings.mode}, Lofty at {host}")]
+    found = [Finding("ok", "settings", f"mode {settings.mode}, Lofty at {settings.base_url}")]
     for name, meant in unknown_variables().items():
         hint = f"Did you mean {meant}?" if meant else "Remove it."
         found.append(Finding("warn", "settings", f"{name} means nothing here. {hint}"))
@@ -163,7 +162,7 @@ async def _reached(patient: Patient) -> Finding:
             await patient.vocabulary.me()
     except CredentialRejected as error:
         return Finding("FAIL", "lofty", f"does not accept the credential. {_renewal(patient, error)}")
-    except NotFound:
+    except NoSuchOperation:
         return Finding("FAIL", "lofty", "this is not Lofty: /v1.0/me is not there. Check LOFTY_BASE_URL.")
     except (PermissionDenied, RateLimited) as error:
         return Finding("warn", "lofty", str(error))
@@ -236,6 +235,13 @@ async def _identity(patient: Patient) -> Finding:
     crm = VisibleCrm(patient.client, patient.vocabulary, Seen(), patient.settings.visibility, timing)
     viewer = await crm.viewer()
     me = await patient.vocabulary.me()
+    if viewer.known and viewer.disputed:
+        return Finding(
+            "warn",
+            "identity",
+            f"{me.name}; the key names another user id than Lofty's records, and hidden leads assigned to that id are "
+            "not visible.",
+        )
     if viewer.known:
         return Finding("ok", "identity", f"{me.name}; hidden leads assigned to this user are visible, others are not")
     return Finding(

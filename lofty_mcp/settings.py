@@ -204,10 +204,14 @@ def variables() -> dict[str, str]:
 
 
 def unknown_variables() -> dict[str, str | None]:
-    """`LOFTY_MCP_*` variables that are set and mean nothing here, each with the one probably meant."""
+    """Variables that are set and mean nothing here, each with the one probably meant.
+
+    All of `LOFTY_MCP_*`, which is ours alone; of other `LOFTY_*` only what looks like a slip.
+    """
     known = variables()
-    strange = sorted(name for name in os.environ if name.startswith("LOFTY_MCP_") and name not in known)
-    return {name: next(iter(difflib.get_close_matches(name, known, 1, 0.8)), None) for name in strange}
+    strange = sorted(name for name in os.environ if name.startswith("LOFTY_") and name not in known)
+    meant = {name: next(iter(difflib.get_close_matches(name, known, 1, 0.8)), None) for name in strange}
+    return {name: guess for name, guess in meant.items() if guess or name.startswith("LOFTY_MCP_")}
 
 
 def _sentence(error: dict[str, object]) -> str:

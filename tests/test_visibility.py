@@ -346,20 +346,14 @@ async def test_a_viewer_who_cannot_be_known_sees_no_hidden_lead_and_is_told_so(b
         ("/v2.0/tasks", lambda row: {"tasks": [row]}),
         ("/v1.0/systemLogs", lambda row: {"hasMore": 0, "timeLines": [row]}),
         ("/v2.0/leads/{id}/activities", lambda row: {"activities": [row]}),
+        ("/v1.0/leads/{id}/activities", lambda row: [row]),
     ],
 )
 async def test_rows_of_another_lead_in_a_childs_list_are_dropped(bench: Bench, path: str, rows_of: Any) -> None:
     lead_id, hidden = bench.visible_lead(ANA), bench.hidden_lead(ANA)
-    when = "2026-11-19T09:00:00+00:00"
-    row = {
-        "id": "5",
-        "noteId": 5,
-        "content": "SECRET",
-        "timelineTypeDesc": "SECRET",
-        "note": "SECRET",
-        "channel": "Call",
-    }
-    row |= {"createTime": when, "timelineTime": when, "activityTime": when}
+    row = {"id": "5", "noteId": 5, "channel": "Call"}
+    row |= dict.fromkeys(("content", "timelineTypeDesc", "note", "text"), "SECRET")
+    row |= dict.fromkeys(("createTime", "timelineTime", "activityTime", "created"), "2026-11-19T09:00:00+00:00")
 
     async def shown(owner: str) -> str:
         body = rows_of({**row, "leadId": int(owner)})
@@ -480,3 +474,25 @@ async def test_a_lead_hidden_meanwhile_reads_after_a_lost_answer_like_one_remove
         told.append({k: v for k, v in result["results"][0].items() if k != "lead_id"})
 
     assert told[0] == told[1] == told[2]
+
+
+async def test_an_unknown_outcome_is_not_settled_by_a_record_that_is_hidden_by_now(bench: Bench) -> None:
+    lead_id = bench.visible_lead(ANA)
+    bench.world.update_lead(int(lead_id), stage="New Lead")
+    call = {"lead_ids": [lead_id], "stage": "Qualified"}
+    bench.world.faults.next("PUT", "/v1.0/leads/{id}", "reset_before")
+    async with bench.client(OWNER) as client:
+        call["confirmation"] = data(await client.call_tool("update_stage", call))["confirmation"]
+        data(await client.call_tool("update_stage", call))
+        reads: list[str] = []
+
+        def hide_before_the_second_look(request: httpx2.Request) -> None:
+            reads.extend([request.url.path] if lead_id in request.url.path else [])
+            if len(reads) == 2:
+                bench.world.update_lead(int(lead_id), hiddenFlag=True, stage="Qualified")
+
+        bench.network.before = hide_before_the_second_look
+        again = data(await client.call_tool("update_stage", call))
+
+    assert len(reads) == 2
+    assert again["results"][0]["outcome"] == "unknown"

@@ -125,7 +125,7 @@ async def gather(crm: VisibleCrm, lead: LeadRecord, window: Window, zone: ZoneIn
         for kinds, source in plan:
             if wanted := window.kinds & kinds:
                 group.start_soon(_read, source, wanted, history)
-    told = {event.key for event in history.events if event.kind != "system"}
+    told = {event.key for event in history.events if event.kind in _TALK}
     wanted_events = [e for e in history.events if window.holds(e) and not (e.kind == "system" and e.refers & told)]
     unique = {event.place: event for event in wanted_events}
     history.events = [unique[place] for place in sorted(unique, reverse=True)][: window.count + 1]

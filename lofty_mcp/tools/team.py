@@ -37,7 +37,7 @@ async def whoami() -> Whoami:
         account=Account(
             name=me.name,
             email=me.email,
-            user_id=me.member_user_id or me.id,
+            user_id=(await vocabulary.own_record() or me).member_user_id or me.id,
             role=me.role_name,
             admin=me.is_admin,
             office=me.group_name,
