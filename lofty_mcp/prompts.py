@@ -86,10 +86,10 @@ def register(server: MCPServer[App]) -> None:
 
 async def known(ctx: ServerRequestContext[App, Any], call_next: CallNext) -> HandlerResult:
     """Middleware: a prompt that is not there is answered in a sentence; the SDK would call it an internal error."""
-    name = (ctx.params or {}).get("name")
-    names = [path.stem for path in sorted(folder().glob("*.md"))]
-    if ctx.method == "prompts/get" and name not in names:
-        raise _bad(f"There is no such prompt. Valid: {', '.join(names)}.")
+    if ctx.method == "prompts/get":
+        names = sorted(path.stem for path in folder().glob("*.md"))
+        if (ctx.params or {}).get("name") not in names:
+            raise _bad(f"There is no such prompt. Valid: {', '.join(names)}.")
     return await call_next(ctx)
 
 
@@ -97,7 +97,6 @@ def _prompt(file: PromptFile) -> Prompt:
     def render(**arguments: str) -> str:
         return file.fill(arguments)
 
-    # Declared all optional: the SDK's own check of what is missing would answer without saying so to the client.
     return _Checked(
         name=file.name,
         title=file.title,
@@ -112,6 +111,7 @@ class _Checked(Prompt):
 
     async def render(self, arguments: dict[str, Any] | None, context: Any) -> Any:
         """The prompt's messages."""
+        # All optional to the SDK, whose own check of what is missing does not tell the client what it is.
         optional = [argument.model_copy(update={"required": False}) for argument in self.arguments or []]
         unchecked = Prompt.model_copy(self, update={"arguments": optional})
         return await Prompt.render(unchecked, arguments, context)

@@ -226,7 +226,7 @@ def _declined(plan: Plan) -> WriteResult:
     current.decision = current.outcome = "declined"
     return WriteResult(
         status="declined",
-        results=_untouched(plan),
+        results=[row.model_copy(update={"after": None}) for row in _untouched(plan)],
         note="Nothing was changed. If this app never showed a question, its operator can set LOFTY_MCP_QUESTIONS=off "
         "to confirm by code instead.",
     )

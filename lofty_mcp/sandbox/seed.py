@@ -18,7 +18,6 @@ Only the first 2,000 leads have notes, activities, tasks and logs.
 import json
 import random
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 from lofty_mcp.sandbox import texts
@@ -232,7 +231,8 @@ def _communication(rng: random.Random, row: dict[str, Any]) -> dict[str, Any]:
 
 def _logs(world: World, rng: random.Random, row: dict[str, Any], place: int) -> Iterator[Item]:
     agent = row["assignedUserId"]
-    yield _item(world, "log", row, rng, {"agentId": agent, "fromId": agent, "toId": row["leadId"]})
+    created = {"agentId": agent, "fromId": agent, "toId": row["leadId"]}
+    yield "log", world.next_id("log"), row["leadId"], row["createTime"] * 1000, json.dumps(item_data("log", created))
     if place % 3 == 0:
         moved = {
             "timelineType": 3,
@@ -250,7 +250,8 @@ def _logs(world: World, rng: random.Random, row: dict[str, Any], place: int) -> 
 def _item(
     world: World, kind: str, row: dict[str, Any], rng: random.Random, fields: dict[str, Any], *, ahead: int = 0
 ) -> Item:
-    """An item of a lead, up to 60 days old, or due up to `ahead` seconds from now."""
-    moment = world.now + timedelta(seconds=rng.randrange(-60 * DAY, max(ahead, -60)))
-    at = int(moment.timestamp()) * 1000
+    """An item of a lead, up to 60 days old but not older than the lead, or due up to `ahead` seconds from now."""
+    now = int(world.now.timestamp())
+    first = min(max(now - 60 * DAY, row["createTime"]), now - 120)
+    at = rng.randrange(first, now + max(ahead, -60)) * 1000
     return kind, world.next_id(kind), row["leadId"], at, json.dumps(item_data(kind, fields))

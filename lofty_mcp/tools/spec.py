@@ -18,7 +18,6 @@ from pydantic_core import ErrorDetails
 
 from lofty_mcp.app import call
 from lofty_mcp.errors import LedgerUnavailable, LoftyError
-from lofty_mcp.guard.confirm import Approval
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.ledger import LedgerError
 from lofty_mcp.models.base import View
@@ -196,12 +195,11 @@ def _is_json_list(value: str | int) -> bool:
 
 def _read_empty_answers_as_no(context: Context[Any, Any]) -> None:
     # The SDK raises on an accepted question without a filled form; whoever sends that has not ticked the box.
-    answers = context.input_responses
-    for key, reply in (answers or {}).items():
-        if isinstance(reply, ElicitResult) and reply.action == "accept":
-            try:
-                Approval.model_validate(reply.content or {})
-            except ValidationError:
-                reply = reply.model_copy(update={"content": {}})
-            if answers is not None and not reply.content:
-                answers[key] = reply.model_copy(update={"content": {"ok": False}})
+    answers = context.input_responses or {}
+    for key, reply in list(answers.items()):
+        if isinstance(reply, ElicitResult) and reply.action == "accept" and not _ticked(reply.content):
+            answers[key] = reply.model_copy(update={"content": {"ok": False}})
+
+
+def _ticked(content: Mapping[str, Any] | None) -> bool:
+    return content is not None and content.get("ok") is True
