@@ -333,3 +333,13 @@ def test_no_text_field_of_any_record_lets_hostile_text_through(
 def test_what_hostile_text_is_left_with_is_its_words(name: str) -> None:
     record = read(**{name: [EVIL] if name == "tags" else EVIL})
     assert "Ana" in json.dumps(record.model_dump(mode="json"))
+
+
+@pytest.mark.parametrize(("assignee", "key"), [("priya@brokerage.example", "email"), ("Priya Nair", "name")])
+def test_the_holder_of_a_role_is_told_by_what_lofty_gives(assignee: str, key: str) -> None:
+    role = {"roleId": 1, "role": "Assistant", "assigneeId": 7, "assignee": assignee}
+    record = LeadRecord.model_validate({"leadId": 1, "customRoleList": [role, {"role": "Lender", "assigneeId": 0}]})
+
+    routing = lead_view(record, UTC, full=True).payload()["routing"]
+
+    assert routing["roles"] == [{"role": "Assistant", "user_id": "7", key: assignee}]

@@ -291,9 +291,15 @@ def plain(model: Upstream | None) -> dict[str, Any]:
     return dict(tidy(model.model_dump(mode="json"))) if model else {}
 
 
+def _holder(role: Role) -> dict[str, Any]:
+    # Lofty names the holder of a role by e-mail in some accounts, by name in others.
+    called = "email" if role.assignee and "@" in role.assignee else "name"
+    return {"role": role.role, "user_id": role.assignee_id, called: role.assignee}
+
+
 def _routing(record: LeadRecord) -> dict[str, Any]:
     return {
-        "roles": [{"role": r.role, "user_id": r.assignee_id, "name": r.assignee} for r in record.roles],
+        "roles": [_holder(role) for role in record.roles],
         "lender_user_id": record.lender_user_id,
         "pond": {"pond_id": record.pond_id, "name": record.pond_name} if record.pond_id else None,
         "ownership": {"scope": record.ownership_scope, "owner_id": record.ownership_id},
