@@ -26,7 +26,6 @@ class Account:
     principal: str
     client: LoftyClient
     vocabulary: Vocabulary
-    member_email: str | None = None
     seen: Seen = field(default_factory=Seen)
 
 
@@ -57,7 +56,6 @@ class App:
             account.seen,
             self.settings.visibility,
             self.timing,
-            account.member_email,
         )
         return Call(self, account, crm, self.clock())
 

@@ -1,5 +1,6 @@
 """Writes: asked first, done once, told truthfully; in both protocol eras and through the real client."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,25 @@ def _new_lead(bench: Bench) -> str:
     lead_id = bench.visible_lead()
     bench.world.update_lead(int(lead_id), stage="New Lead")
     return lead_id
+
+
+async def _asked(client: Client, call: dict[str, Any]) -> Callable[..., Awaitable[Any]]:
+    """Get the question of a move in the 2026 era, and a way to send its ticked answer, as often as one likes."""
+    asked = await client.session.call_tool("update_stage", call, allow_input_required=True)
+    assert isinstance(asked, InputRequiredResult)
+    answers: InputResponses = dict.fromkeys(asked.input_requests or {}, TICKED)
+    assert answers
+
+    async def answer(*, with_state: bool = True) -> Any:
+        return await client.session.call_tool(
+            "update_stage",
+            call,
+            input_responses=answers,
+            request_state=asked.request_state if with_state else None,
+            allow_input_required=True,
+        )
+
+    return answer
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -231,22 +251,7 @@ async def test_a_replayed_answer_writes_nothing_even_if_the_record_was_put_back(
     lead_id = _new_lead(bench)
     call = {"lead_ids": [lead_id], **QUALIFIED}
     async with bench.client(person=Person()) as client:
-        asked = await client.session.call_tool("update_stage", call, allow_input_required=True)
-        assert isinstance(asked, InputRequiredResult)
-        assert asked.input_requests is not None
-        answers: InputResponses = {
-            key: ElicitResult(action="accept", content={"ok": True}) for key in asked.input_requests
-        }
-
-        async def answered() -> Any:
-            return await client.session.call_tool(
-                "update_stage",
-                call,
-                input_responses=answers,
-                request_state=asked.request_state,
-                allow_input_required=True,
-            )
-
+        answered = await _asked(client, call)
         first = await answered()
         bench.world.update_lead(int(lead_id), stage="New Lead")
         replays = [await answered() for _ in range(3)]
@@ -260,12 +265,8 @@ async def test_answers_without_a_question_are_asked_anyway(bench: Bench) -> None
     lead_id = _new_lead(bench)
     call = {"lead_ids": [lead_id], **QUALIFIED}
     async with bench.client(person=Person()) as client:
-        asked = await client.session.call_tool("update_stage", call, allow_input_required=True)
-        assert isinstance(asked, InputRequiredResult)
-        forged: InputResponses = {
-            key: ElicitResult(action="accept", content={"ok": True}) for key in asked.input_requests or {}
-        }
-        result = await client.session.call_tool("update_stage", call, input_responses=forged, allow_input_required=True)
+        answered = await _asked(client, call)
+        result = await answered(with_state=False)
 
     assert isinstance(result, InputRequiredResult)
     assert bench.sent() == []
@@ -298,18 +299,10 @@ async def test_an_answer_to_a_question_of_long_ago_writes_nothing(bench: Bench) 
     lead_id = _new_lead(bench)
     call = {"lead_ids": [lead_id], **QUALIFIED}
     async with bench.client(person=Person(), confirmation_ttl=1) as client:
-        asked = await client.session.call_tool("update_stage", call, allow_input_required=True)
-        assert isinstance(asked, InputRequiredResult)
-        answers: InputResponses = dict.fromkeys(asked.input_requests or {}, TICKED)
+        answered = await _asked(client, call)
         await anyio.sleep(1.1)  # the SDK seals the state with the real clock
         with pytest.raises(MCPError, match="requestState"):
-            await client.session.call_tool(
-                "update_stage",
-                call,
-                input_responses=answers,
-                request_state=asked.request_state,
-                allow_input_required=True,
-            )
+            await answered()
 
     assert bench.sent() == []
 
@@ -318,19 +311,7 @@ async def test_an_answer_given_when_nothing_was_left_to_do_is_used_up(bench: Ben
     lead_id = _new_lead(bench)
     call = {"lead_ids": [lead_id], **QUALIFIED}
     async with bench.client(person=Person()) as client:
-        asked = await client.session.call_tool("update_stage", call, allow_input_required=True)
-        assert isinstance(asked, InputRequiredResult)
-        answers: InputResponses = dict.fromkeys(asked.input_requests or {}, TICKED)
-
-        async def answered() -> Any:
-            return await client.session.call_tool(
-                "update_stage",
-                call,
-                input_responses=answers,
-                request_state=asked.request_state,
-                allow_input_required=True,
-            )
-
+        answered = await _asked(client, call)
         bench.world.update_lead(int(lead_id), stage="Qualified")
         told = data(await answered())
         bench.world.update_lead(int(lead_id), stage="New Lead")

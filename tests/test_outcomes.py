@@ -5,6 +5,7 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+from pydantic import TypeAdapter
 
 from tests.support.world import Bench, Person, data, error
 
@@ -233,3 +234,18 @@ async def test_a_read_back_that_shows_another_lead_proves_nothing(bench: Bench) 
     result = await _move(bench, lead_id)
 
     assert result["results"][0]["outcome"] == "unknown"
+
+
+async def test_a_crash_of_our_own_after_sending_never_reads_as_nothing_changed(bench: Bench) -> None:
+    lead_id = _lead_at(bench)
+
+    def crash(request: httpx2.Request) -> None:
+        if request.method == "PUT":
+            TypeAdapter(int).validate_python("not a number")
+
+    bench.network.before = crash
+    async with bench.client(mode="auto") as client:
+        told = error(await client.call_tool("update_stage", {"lead_ids": [lead_id], "stage": "Qualified"}))
+
+    assert "it may have been done" in told
+    assert "Nothing was changed" not in told

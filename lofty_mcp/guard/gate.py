@@ -75,7 +75,6 @@ class VisibleCrm:
     seen: Seen
     rule: Rule
     timing: Timing
-    member_email: str | None = None
     began: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,10 +82,6 @@ class VisibleCrm:
 
     async def viewer(self) -> Viewer:
         """Whose eyes these are; nobody's, if that cannot be known for certain."""
-        if self.member_email:
-            wanted = self.member_email.casefold()
-            acting = [m for m in await self.vocabulary.members() if (m.email or "").casefold() == wanted]
-            return visibility.viewer_of(acting[0], None, {}) if len(acting) == 1 else Viewer()
         try:
             me, record = await self.vocabulary.me(), await self.vocabulary.own_record()
         except (PermissionDenied, RejectedByLofty, NoSuchOperation):

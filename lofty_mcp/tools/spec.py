@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, ElicitResult, InputRequiredResult, TextContent
@@ -104,7 +104,7 @@ class ClosedTool(Tool):
                 return self._failed(str(cause), type(cause).__name__)
             case LedgerError():
                 return self._failed(str(LedgerUnavailable()), "LedgerUnavailable")
-            case ValidationError():
+            case ValidationError() if not isinstance(error, UnexpectedToolError):  # of the arguments
                 return self._failed(_explain(cause), "invalid")
             case TimeoutError():
                 return self._failed(TOO_SLOW, "failed")
