@@ -180,6 +180,19 @@ async def test_a_code_that_does_not_fit_sends_nothing(bench: Bench, change: dict
     assert bench.sent() == []
 
 
+async def test_a_used_code_answers_for_no_other_act(bench: Bench) -> None:
+    lead_id = _new_lead(bench)
+    call = {"lead_ids": [lead_id], **QUALIFIED}
+    async with bench.client() as client:
+        call["confirmation"] = data(await client.call_tool("update_stage", call))["confirmation"]
+        data(await client.call_tool("update_stage", call))
+        other = data(await client.call_tool("update_stage", {**call, "stage": "Contacted"}))
+
+    assert other["status"] == "confirmation_required"
+    assert "replayed" not in other
+    assert len(bench.sent()) == 1
+
+
 async def test_a_code_of_somebody_else_is_worthless(bench: Bench) -> None:
     lead_id = _new_lead(bench)
     call = {"lead_ids": [lead_id], **QUALIFIED}

@@ -158,6 +158,7 @@ async def test_an_honest_repeat_after_an_undo_is_a_new_write(bench: Bench) -> No
 async def test_a_client_that_hangs_up_mid_write_finds_it_done_once(bench: Bench) -> None:
     lead_id = _lead_at(bench)
     call = {"lead_ids": [lead_id], "stage": "Qualified"}
+    bench.world.faults.next("PUT", LEAD, "latency=0.2")
     left = anyio.Event()
     async with bench.client(era="legacy") as client:
         call["confirmation"] = data(await client.call_tool("update_stage", call))["confirmation"]
@@ -168,6 +169,7 @@ async def test_a_client_that_hangs_up_mid_write_finds_it_done_once(bench: Bench)
         again = data(await client.call_tool("update_stage", call))
 
     assert not left.is_set(), "the client hung up"
+    assert again["results"][0]["before"] == {"stage": "New Lead"}, "the write itself reported, nobody had to guess"
     assert again["results"][0]["outcome"] == "applied"
     assert len(bench.sent()) == 1
 
