@@ -3,30 +3,41 @@
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
+import anyio
 from mcp.server.mcpserver import Context
 
-from lofty_mcp.client.client import LoftyClient
-from lofty_mcp.client.vocabulary import Seen, Vocabulary
+from lofty_mcp.accounts import Account, Accounts, Caller
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.guard.gate import Timing, VisibleCrm
 from lofty_mcp.ledger import Ledger
-from lofty_mcp.settings import Settings
+from lofty_mcp.settings import Mode, Settings
 
 if TYPE_CHECKING:
     from lofty_mcp.guard.audit import AuditLog
 
 
-@dataclass
-class Account:
-    """A principal with its credential's way to Lofty."""
+class Limits(Protocol):
+    """What one principal may do in a span of time; over stdio there is no limit."""
 
-    principal: str
-    client: LoftyClient
-    vocabulary: Vocabulary
-    seen: Seen = field(default_factory=Seen)
+    def count_not_found(self, name: str, leads: int) -> None:
+        """Note that so many leads were answered as not found."""
+
+    def take_writes(self, name: str, leads: int) -> float:
+        """Count writes to so many leads, or answer the seconds until they are possible again; 0 if they are now."""
+
+
+class NoLimits:
+    """For the one person behind stdio."""
+
+    def count_not_found(self, name: str, leads: int) -> None:
+        """Nothing."""
+
+    def take_writes(self, name: str, leads: int) -> float:
+        """0: as many as they like."""
+        return 0.0
 
 
 @dataclass
@@ -35,7 +46,7 @@ class App:
 
     settings: Settings
     ledger: Ledger
-    account: Account
+    accounts: Accounts
     timing: Timing
     clock: Callable[[], float]
     """Epoch seconds."""
@@ -43,21 +54,31 @@ class App:
     secret: bytes
     """Keys the hashes of lead ids in the audit log."""
     effects: Mapping[str, Effect]
-    """The tools listed, each with the most it may do."""
+    """The tools there are in the operator's mode, each with the most it may do."""
+    caller: Callable[[], Caller]
+    """Who sent the request being served; what it raises ends the request."""
+    limits: "Limits"
     sandbox: bool = False
     owner: str = field(default_factory=lambda: uuid4().hex)
+    stopping: bool = False
+    """Once true, no write is sent any more."""
+    waiting: set[anyio.CancelScope] = field(default_factory=set)
+    """What is cancelled when the process is to end: open streams, and writes whose turn has not come."""
 
     def open_call(self) -> "Call":
-        """A new call of the principal."""
-        account = self.account
+        """A new call of whoever sent the request."""
+        caller = self.caller()
+        account = self.accounts.of(caller.principal)
         crm = VisibleCrm(
             account.client,
             account.vocabulary,
             account.seen,
             self.settings.visibility,
             self.timing,
+            account.member,
+            lambda leads: self.limits.count_not_found(caller.name, leads),
         )
-        return Call(self, account, crm, self.clock())
+        return Call(self, account, crm, self.clock(), caller)
 
 
 @dataclass
@@ -68,9 +89,30 @@ class Call:
     account: Account
     crm: VisibleCrm
     began: float
+    caller: Caller
     decision: str = "allow"
     outcome: str = "done"
     leads: list[str] = field(default_factory=list)
+
+    @property
+    def mode(self) -> Mode:
+        """How far this call may act: the tightest of what operator, account and request say."""
+        of_account = self.caller.principal.mode if self.caller.principal else Mode.AUTO
+        return Mode.tightest(self.app.settings.mode, of_account, self.caller.mode)
+
+    @property
+    def toolsets(self) -> tuple[str, ...]:
+        """The toolsets of this principal."""
+        return self.caller.principal.toolsets if self.caller.principal else self.app.settings.toolsets
+
+    @property
+    def tools(self) -> dict[str, Effect]:
+        """The tools that are there for this call."""
+        return {
+            name: effect
+            for name, effect in self.app.effects.items()
+            if effect is Effect.READ or self.mode is not Mode.READ
+        }
 
 
 Ctx = Context[App, Any]

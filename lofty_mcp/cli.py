@@ -5,7 +5,8 @@ import io
 import json
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -19,12 +20,19 @@ if TYPE_CHECKING:
 FIRST_MEMBER = "ana.reyes@summitpeak.example"
 SHOWN_LEADS = 200
 """A bigger sandbox begins like a smaller one, so this many are enough to describe it."""
+METRICS_PORT = 9464
+"""Where Prometheus looks for OpenTelemetry's exporters."""
 COMMANDS = {
-    "serve": "speak MCP over stdin and stdout (the default)",
+    "serve": "speak MCP over stdin and stdout (the default), or over HTTP",
     "demo": "a short true story: sandbox, server and client as real processes",
     "doctor": "check the settings, the key, Lofty and the ledger, and say how to mend what is wrong",
     "sandbox": "the imitation of Lofty alone, on a port",
+    "pause": "stop all writes of the servers that share the state folder, at once",
+    "resume": "let the writes go on",
 }
+HTTP_HOST, HTTP_PORT = "127.0.0.1", 8766
+SWITCH_SECONDS = 0.0005
+"""After so long a busy thread lets another run; with Python's 5 ms the ledger's thread waits for each of its steps."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -51,9 +59,16 @@ def _dispatch(parsed: argparse.Namespace) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may lack the letters of a name
-    run = {"serve": _serve, "demo": _demo, "doctor": _doctor, "sandbox": _sandbox}[parsed.command]
+    run: dict[str, Callable[[argparse.Namespace], int]] = {
+        "serve": _serve,
+        "demo": _demo,
+        "doctor": _doctor,
+        "sandbox": _sandbox,
+        "pause": _pause,
+        "resume": _pause,
+    }
     try:
-        return run(parsed)
+        return run[parsed.command](parsed)
     except (BadSettings, LedgerError) as error:
         print(f"lofty-mcp: {error}", file=sys.stderr)
         return 2
@@ -67,6 +82,18 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("serve", "doctor"):
         added[name].add_argument("--sandbox", action="store_true", help="use a sandbox of its own instead of Lofty")
         added[name].add_argument("--as", dest="email", metavar="EMAIL", help=f"the member to be ({FIRST_MEMBER})")
+    added["serve"].add_argument(
+        "--metrics",
+        nargs="?",
+        type=_port,
+        const=METRICS_PORT,
+        metavar="PORT",
+        help=f"show metrics on a port of this machine (--metrics alone: {METRICS_PORT}; 0 picks a free one)",
+    )
+    serving = added["serve"]
+    serving.add_argument("--http", action="store_true", help="speak MCP over HTTP, at /mcp")
+    serving.add_argument("--host", help=f"with --http: an address of this machine ({HTTP_HOST})")
+    serving.add_argument("--port", type=_port, help=f"with --http: 0 picks a free one ({HTTP_PORT})")
     alone = added["sandbox"]
     alone.add_argument("--host", default="127.0.0.1", help="an address of this machine (%(default)s)")
     alone.add_argument("--port", type=_port, default=8765, help="0 picks a free one (%(default)s)")
@@ -96,11 +123,59 @@ def _count(text: str) -> int:
 
 def _serve(parsed: argparse.Namespace) -> int:
     from lofty_mcp import logs, stdio
+    from lofty_mcp.settings import BadSettings
 
+    if not parsed.http and (parsed.host is not None or parsed.port is not None):
+        raise BadSettings("--host and --port go with --http")
     settings, transport, world = _target(parsed)
     logs.configure(settings.log_level)
-    stdio.serve(settings, transport, world)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    with _telemetry(parsed.metrics):
+        if not parsed.http:
+            stdio.serve(settings, transport, world)
+            return 0
+        from lofty_mcp.web import serve
+
+        say = partial(print, file=sys.stderr, flush=True)
+        host, port = parsed.host or HTTP_HOST, HTTP_PORT if parsed.port is None else parsed.port
+        serve.run(settings, host, port, say, transport=transport, sandbox=world)
     return 0
+
+
+def _pause(parsed: argparse.Namespace) -> int:
+    import anyio
+
+    from lofty_mcp.ledger.sqlite import SqliteLedger
+    from lofty_mcp.settings import load
+
+    async def run() -> None:
+        ledger = await SqliteLedger.open(load().state_dir / "ledger.db")
+        try:
+            await ledger.pause(parsed.command == "pause")
+        finally:
+            await ledger.close()
+
+    anyio.run(run)
+    said = {"pause": "Writes are paused. `lofty-mcp resume` lets them go on.", "resume": "Writes go on."}
+    print(said[parsed.command])
+    return 0
+
+
+@contextmanager
+def _telemetry(port: int | None) -> Iterator[None]:
+    """Metrics, and traces if a collector is named, while the block runs; nothing without a port."""
+    if port is None:
+        yield
+        return
+    from lofty_mcp.settings import BadSettings
+
+    try:
+        from lofty_mcp import exporters
+    except ModuleNotFoundError:
+        raise BadSettings("--metrics needs more than is installed; install lofty-mcp[telemetry]") from None
+    with exporters.running(port) as url:
+        print(f"Metrics at {url}", file=sys.stderr, flush=True)
+        yield
 
 
 def _doctor(parsed: argparse.Namespace) -> int:

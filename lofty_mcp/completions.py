@@ -10,7 +10,6 @@ from mcp.types import Completion, CompletionArgument, CompletionContext, PromptR
 from lofty_mcp.app import App, call
 from lofty_mcp.errors import LoftyError
 from lofty_mcp.models.clean import line
-from lofty_mcp.tools.spec import READ_SECONDS
 from lofty_mcp.tools.team import stage_names, tag_names
 
 MOST_VALUES = 100
@@ -45,7 +44,7 @@ async def complete(
     if source is None:
         return None
     try:
-        with anyio.fail_after(READ_SECONDS):
+        with anyio.fail_after(call().app.settings.call_seconds):
             known = sorted({line(value) for value in await source()}, key=str.casefold)
     except (LoftyError, TimeoutError):
         return Completion(values=[], total=0, has_more=False)

@@ -9,6 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -88,10 +89,14 @@ async def examined(
     yield ledger
     local = is_loopback(urlsplit(settings.base_url).hostname or "")
     async with open_pool(settings.base_url, transport, proxies=not local) as http:
+        if settings.accounts is not None:
+            async for finding in _accounts(settings, http):
+                yield finding
         try:
             credential = credential_of(settings, http)
         except BadSettings as error:
-            yield Finding("FAIL", "key", str(error))
+            if settings.accounts is None or settings.token is not None or settings.has_credential:
+                yield Finding("FAIL", "key", str(error))
             return
         async with aclosing(credential):
             yield _key(credential, sandbox)
@@ -123,12 +128,41 @@ def _settings(settings: Settings) -> list[Finding]:
     return found
 
 
+async def _accounts(settings: Settings, http: httpx2.AsyncClient) -> AsyncIterator[Finding]:
+    """Whether the accounts file can be used, and whether Lofty knows each principal's key and member."""
+    from lofty_mcp.web.accounts_file import AccountsFile
+
+    try:
+        principals = list(await AccountsFile(settings.accounts or Path()).directory())
+    except BadSettings as error:
+        yield Finding("FAIL", "accounts", f"{error}. Nobody in it is let in.")
+        return
+    yield Finding("ok", "accounts", f"{len(principals)} in {settings.accounts}")
+    for principal in principals:
+        patient = _patient(settings, http, credential_of(settings, http, principal))
+        crm = _crm(patient, principal.member)
+        try:
+            async with _in_time():
+                person, viewer = await crm.person(), await crm.viewer()
+        except LoftyError as error:
+            yield Finding("FAIL", "accounts", f"{principal.name}: {_mend(error)}")
+            continue
+        except TimeoutError:
+            yield Finding("FAIL", "accounts", f"{principal.name}: Lofty did not answer in time.")
+            continue
+        who = person.name if person else f"no member {principal.member}"
+        sees = "own hidden leads are visible" if viewer.known else "no hidden lead is visible"
+        yield Finding("ok" if person and viewer.known else "warn", "accounts", f"{principal.name}: {who}; {sees}")
+
+
 async def _ledger(settings: Settings) -> Finding:
     try:
         ledger = await SqliteLedger.open(settings.state_dir / "ledger.db")
     except LedgerError as error:
         return Finding("FAIL", "ledger", f"{error} It lies in {settings.state_dir} (LOFTY_MCP_STATE_DIR).")
     try:
+        if await ledger.paused():
+            return Finding("warn", "ledger", "writes are paused. `lofty-mcp resume` lets them go on.")
         if await ledger.writable():
             return Finding("ok", "ledger", f"can be written: {settings.state_dir}")
         return Finding("FAIL", "ledger", f"cannot be written. Check disk and permissions of {settings.state_dir}.")
@@ -231,9 +265,7 @@ async def _tried(name: str, check: Callable[[Patient], Awaitable[Finding]], pati
 
 
 async def _identity(patient: Patient) -> Finding:
-    timing = Timing(time.monotonic, anyio.sleep)
-    crm = VisibleCrm(patient.client, patient.vocabulary, Seen(), patient.settings.visibility, timing)
-    viewer = await crm.viewer()
+    viewer = await _crm(patient).viewer()
     me = await patient.vocabulary.me()
     if viewer.known and viewer.disputed:
         return Finding(
@@ -250,6 +282,11 @@ async def _identity(patient: Patient) -> Finding:
         f"{me.name}; Lofty's records do not show for certain which user this is, so no hidden lead is visible. An "
         "account owner can give the user the right to read the team's members.",
     )
+
+
+def _crm(patient: Patient, member: str | None = None) -> VisibleCrm:
+    timing = Timing(time.monotonic, anyio.sleep)
+    return VisibleCrm(patient.client, patient.vocabulary, Seen(), patient.settings.visibility, timing, member)
 
 
 async def _stages(patient: Patient) -> Finding:

@@ -15,7 +15,7 @@ from lofty_mcp.models.clean import line
 from lofty_mcp.models.people import Person
 from lofty_mcp.tools.leads import read_lead
 from lofty_mcp.tools.params import lead_id as checked_id
-from lofty_mcp.tools.spec import READ_SECONDS, UNTRUSTED
+from lofty_mcp.tools.spec import UNTRUSTED
 from lofty_mcp.tools.team import stage_names, tag_names, whoami
 from lofty_mcp.tools.timeline import read_timeline
 
@@ -78,7 +78,7 @@ def register(server: MCPServer[App]) -> None:
 
 async def _timely(answer: Awaitable[T]) -> T:
     try:
-        with anyio.fail_after(READ_SECONDS):
+        with anyio.fail_after(call().app.settings.call_seconds):
             return await answer
     except TimeoutError:
         raise UpstreamFailed from None

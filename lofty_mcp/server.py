@@ -11,19 +11,19 @@ import httpx2
 from mcp.server import MCPServer
 from mcp.server.mcpserver import RequestStateSecurity
 
-from lofty_mcp import completions, prompts, resources, tools
-from lofty_mcp.app import Account, App
-from lofty_mcp.client.client import LoftyClient, open_pool
+from lofty_mcp import completions, listening, prompts, resources, telemetry, tools
+from lofty_mcp.accounts import LOCAL, Accounts, Caller, Principal
+from lofty_mcp.app import App, Limits, NoLimits
+from lofty_mcp.client.client import open_pool
 from lofty_mcp.client.credentials import ApiKey, Credential
 from lofty_mcp.client.oauth import OAuth
-from lofty_mcp.client.pacing import Pacer
 from lofty_mcp.client.tokens import OAuthSettings
-from lofty_mcp.client.vocabulary import Vocabulary
 from lofty_mcp.guard.audit import AuditLog, audited
 from lofty_mcp.guard.gate import FLOOR_SECONDS, Timing
-from lofty_mcp.guard.plans import digest
+from lofty_mcp.ledger import LedgerError
 from lofty_mcp.ledger.sqlite import SqliteLedger
 from lofty_mcp.settings import BadSettings, Settings, is_loopback
+from lofty_mcp.tools.access import allowed
 
 INSTRUCTIONS = """\
 Lofty is a real-estate CRM; a lead is a person with contact data, a stage, an assigned agent, tags and a timeline.
@@ -45,11 +45,15 @@ def build_server(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     wall_clock: Callable[[], float] = time.time,
+    caller: Callable[[], Caller] = lambda: LOCAL,
+    limits: Limits | None = None,
+    on_start: Callable[[App], None] = lambda _: None,
 ) -> MCPServer[App]:
-    """A server for one credential.
+    """A server for whoever `caller` names at each request; by default for the environment's credential.
 
     `transport` replaces the network; `sandbox` is a word for the sandbox's world, which keeps its codes and tickets
-    apart from every other; `floor`, `clock` and `sleep` time the not-found answers, `wall_clock` all that expires.
+    apart from every other; `floor`, `clock` and `sleep` time the not-found answers, `wall_clock` all that expires;
+    `on_start` gets the App once it stands.
     """
     listed = tools.listed(settings.mode)
 
@@ -60,25 +64,35 @@ def build_server(
             stack.push_async_callback(ledger.close)
             local = is_loopback(urlsplit(settings.base_url).hostname or "")
             http = await stack.enter_async_context(open_pool(settings.base_url, transport, proxies=not local))
-            credential = await stack.enter_async_context(aclosing(credential_of(settings, http)))
-            principal = digest([sandbox, settings.base_url, credential.principal])[:32]
-            pacer = Pacer(principal, ledger, per_minute=settings.requests_per_minute)
-            client = LoftyClient(http, credential, pacer, user_agent=f"lofty-mcp/{version('lofty-mcp')}")
+            accounts = Accounts(
+                http=http,
+                budget=ledger,
+                credential=lambda principal: credential_of(settings, http, principal),
+                world=(sandbox, settings.base_url),
+                per_minute=settings.requests_per_minute,
+                user_agent=f"lofty-mcp/{version('lofty-mcp')}",
+                clock=clock,
+            )
+            await stack.enter_async_context(aclosing(accounts))
             audit = AuditLog(ledger)
             group = await stack.enter_async_context(anyio.create_task_group())
             group.start_soon(audit.run)
             stack.callback(audit.close)
-            yield App(
+            app = App(
                 settings=settings,
                 ledger=ledger,
-                account=Account(principal, client, Vocabulary(client, clock)),
+                accounts=accounts,
                 timing=Timing(clock, sleep, floor),
                 clock=wall_clock,
                 audit=audit,
                 secret=await ledger.secret(),
                 effects={spec.name: spec.effect for spec in listed},
+                caller=caller,
+                limits=limits or NoLimits(),
                 sandbox=sandbox is not None,
             )
+            on_start(app)
+            yield app
 
     server: MCPServer[App] = MCPServer(
         "lofty-mcp",
@@ -86,7 +100,7 @@ def build_server(
         version=version("lofty-mcp"),
         instructions=INSTRUCTIONS,
         lifespan=lifespan,
-        middleware=[audited, prompts.known],
+        middleware=[telemetry.measured, audited, allowed, prompts.known, listening.ended],
         request_state_security=RequestStateSecurity.ephemeral(ttl=settings.confirmation_ttl),
         tools=[spec.build() for spec in listed],
         log_level="WARNING",
@@ -97,12 +111,34 @@ def build_server(
     return server
 
 
-def credential_of(settings: Settings, http: httpx2.AsyncClient) -> Credential:
-    """What is shown to Lofty: the API key, else OAuth.
+async def check(settings: Settings, *, credential: bool = True) -> None:
+    """Find out now what would keep every call from working, while there is still somebody to tell.
+
+    Without `credential` the environment's is not needed, since nobody will use it.
+
+    Raises:
+        BadSettings: there is no usable credential.
+        LedgerError: the state folder cannot be used.
+    """
+    if credential:
+        async with open_pool(settings.base_url, httpx2.AsyncBaseTransport(), proxies=False) as unconnected:
+            credential_of(settings, unconnected)
+    ledger = await SqliteLedger.open(settings.state_dir / "ledger.db")
+    try:
+        if not await ledger.writable():
+            raise LedgerError("The ledger cannot be written. Check the disk and the state folder's permissions.")
+    finally:
+        await ledger.close()
+
+
+def credential_of(settings: Settings, http: httpx2.AsyncClient, principal: Principal | None = None) -> Credential:
+    """What is shown to Lofty: the principal's own key, else the environment's, else its OAuth.
 
     Raises:
         BadSettings: nothing usable is set.
     """
+    if principal is not None:
+        return ApiKey(principal.key.get_secret_value())
     if settings.api_key is not None:
         try:
             return ApiKey(settings.api_key.get_secret_value())

@@ -5,26 +5,34 @@ The only reader of the environment. `LOFTY_*` names follow Lofty's own command-l
 
 import difflib
 import os
+import re
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 LOFTY = "https://api.lofty.com"
+SHORTEST_TOKEN = 16
+"""Characters of a bearer token: less can be guessed."""
 
 
 class Mode(StrEnum):
-    """How far the server may act."""
+    """How far the server may act, from the tightest."""
 
     READ = "read"
     ASK = "ask"
     CODE = "code"
     AUTO = "auto"
+
+    @staticmethod
+    def tightest(*modes: "Mode") -> "Mode":
+        """The one of `modes` that allows the least."""
+        return min(modes, key=list(Mode).index)
 
 
 class BadSettings(Exception):
@@ -116,6 +124,27 @@ class Settings(BaseSettings):
         validation_alias=_env("LOFTY_MCP_RESULT_TOKENS"),
         description="The size a result is cut at, in tokens (estimated); the rest comes with its cursor.",
     )
+    call_seconds: float = Field(
+        50.0,
+        ge=1,
+        le=50,
+        validation_alias=_env("LOFTY_MCP_CALL_SECONDS"),
+        description="How long a reading call may work, in seconds, before it answers that Lofty is too slow.",
+    )
+    page_rows: int = Field(
+        100,
+        ge=1,
+        le=100,
+        validation_alias=_env("LOFTY_MCP_PAGE_ROWS"),
+        description="The most rows in a page of a list; the rest comes with its cursor.",
+    )
+    bulk_leads: int = Field(
+        50,
+        ge=1,
+        le=50,
+        validation_alias=_env("LOFTY_MCP_BULK_LEADS"),
+        description="The most leads that one call may write to.",
+    )
     state_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_state_dir("lofty-mcp", appauthor=False)),
         validation_alias=_env("LOFTY_MCP_STATE_DIR"),
@@ -125,7 +154,73 @@ class Settings(BaseSettings):
         "warning", validation_alias=_env("LOFTY_MCP_LOG_LEVEL"), description="What is logged to stderr."
     )
 
-    @field_validator("automation_tags", "toolsets", mode="before")
+    token: SecretStr | None = Field(
+        None,
+        validation_alias=_env("LOFTY_MCP_TOKEN"),
+        description="HTTP: the bearer token of the one caller that uses the credential set above.",
+    )
+    accounts: Path | None = Field(
+        None,
+        validation_alias=_env("LOFTY_MCP_ACCOUNTS"),
+        description="HTTP: the accounts file, TOML, with a table per principal.",
+    )
+    issuer: str | None = Field(
+        None, validation_alias=_env("LOFTY_MCP_ISSUER"), description="HTTP: who issues the JWTs that are accepted."
+    )
+    audience: str | None = Field(
+        None,
+        validation_alias=_env("LOFTY_MCP_AUDIENCE"),
+        description="HTTP: the audience a JWT must name; best this server's public address, ending in /mcp.",
+    )
+    jwks: str | None = Field(
+        None,
+        validation_alias=_env("LOFTY_MCP_JWKS"),
+        description="HTTP: the issuer's keys, an address (https) or the path of a file.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias=_env("LOFTY_MCP_ALLOWED_HOSTS"),
+        description="HTTP: the host names this server is reached by, separated by commas; needed behind a proxy.",
+    )
+    calls_per_minute: int = Field(
+        1_200,
+        ge=0,
+        validation_alias=_env("LOFTY_MCP_CALLS_PER_MINUTE"),
+        description="HTTP: requests of one principal in any minute; 0 is no limit.",
+    )
+    open_calls: int = Field(
+        1_200,
+        ge=0,
+        validation_alias=_env("LOFTY_MCP_OPEN_CALLS"),
+        description="HTTP: requests of one principal that may be open at once; 0 is no limit.",
+    )
+    not_found_per_minute: int = Field(
+        120,
+        ge=0,
+        validation_alias=_env("LOFTY_MCP_NOT_FOUND_PER_MINUTE"),
+        description="HTTP: leads answered as not found to one principal in any minute; 0 is no limit.",
+    )
+    writes_per_day: int = Field(
+        2_000,
+        ge=0,
+        validation_alias=_env("LOFTY_MCP_WRITES_PER_DAY"),
+        description="HTTP: leads that one principal may write to in any 24 hours; 0 is no limit.",
+    )
+    body_bytes: int = Field(
+        1_048_576,
+        ge=1_024,
+        le=16_777_216,
+        validation_alias=_env("LOFTY_MCP_BODY_BYTES"),
+        description="HTTP: the largest request body.",
+    )
+    connections: int = Field(
+        1_000,
+        ge=1,
+        validation_alias=_env("LOFTY_MCP_CONNECTIONS"),
+        description="HTTP: connections served at once; more are answered 503.",
+    )
+
+    @field_validator("automation_tags", "toolsets", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -137,13 +232,36 @@ class Settings(BaseSettings):
             raise ValueError(f"there is no toolset {', '.join(sorted(unknown))}; valid are core and all")
         return value
 
-    @field_validator("state_dir", mode="after")
+    @field_validator("allowed_hosts")
     @classmethod
-    def _whole_path(cls, value: Path) -> Path:
-        whole = value.expanduser()
-        if not whole.is_absolute():
+    def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [name for name in value if not re.fullmatch(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d+)?", name)]:
+            raise ValueError(f"{wrong[0]!r} is not a host name such as mcp.brokerage.example, with or without :port")
+        return tuple(name.lower() for name in value)
+
+    @field_validator("state_dir", "accounts", mode="after")
+    @classmethod
+    def _whole_path(cls, value: Path | None) -> Path | None:
+        whole = value.expanduser() if value is not None else None
+        if whole is not None and not whole.is_absolute():
             raise ValueError("must be a whole path, from the root or from ~")
         return whole
+
+    @field_validator("token")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < SHORTEST_TOKEN:
+            raise ValueError(f"must have at least {SHORTEST_TOKEN} characters; a long random one")
+        return value
+
+    @model_validator(mode="after")
+    def _whole_sign_in(self) -> Self:
+        given = [name for name in ("issuer", "audience", "jwks") if getattr(self, name)]
+        if given and len(given) < 3:
+            raise ValueError("LOFTY_MCP_ISSUER, LOFTY_MCP_AUDIENCE and LOFTY_MCP_JWKS go together")
+        if given and self.accounts is None:
+            raise ValueError("LOFTY_MCP_ISSUER needs LOFTY_MCP_ACCOUNTS, which says what each subject may do")
+        return self
 
     @field_validator("mode", "questions", "ask_from", "visibility", "log_level", mode="before")
     @classmethod
@@ -192,6 +310,11 @@ def load(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         raise BadSettings("; ".join(_sentence(dict(e)) for e in error.errors(include_input=False))) from None
+
+
+def variable(name: str) -> str | None:
+    """The environment variable of this name, which an accounts file refers to; None if it is unset or empty."""
+    return os.environ.get(name) or None
 
 
 def variables() -> dict[str, str]:

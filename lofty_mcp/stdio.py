@@ -13,16 +13,14 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.util import find_spec
 
 import anyio
 import httpx2
 from mcp.server import MCPServer
 
 from lofty_mcp.app import App
-from lofty_mcp.client.client import open_pool
-from lofty_mcp.ledger import LedgerError
-from lofty_mcp.ledger.sqlite import SqliteLedger
-from lofty_mcp.server import build_server, credential_of
+from lofty_mcp.server import build_server, check
 from lofty_mcp.settings import BadSettings, Settings, unknown_variables
 
 LAST_RESORT_SECONDS = 20.0
@@ -48,24 +46,7 @@ def serve(settings: Settings, transport: httpx2.AsyncBaseTransport | None = None
     if os.name == "nt":
         _serve_on_windows(server)
         return
-    anyio.run(_serve, server)
-
-
-async def check(settings: Settings) -> None:
-    """Find out now what would keep every call from working, while there is still somebody to tell.
-
-    Raises:
-        BadSettings: there is no usable credential.
-        LedgerError: the state folder cannot be used.
-    """
-    async with open_pool(settings.base_url, httpx2.AsyncBaseTransport(), proxies=False) as unconnected:
-        credential_of(settings, unconnected)
-    ledger = await SqliteLedger.open(settings.state_dir / "ledger.db")
-    try:
-        if not await ledger.writable():
-            raise LedgerError("The ledger cannot be written. Check the disk and the state folder's permissions.")
-    finally:
-        await ledger.close()
+    anyio.run(_serve, server, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
 async def _serve(server: MCPServer[App]) -> None:

@@ -22,21 +22,26 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `scripts/check` ask for what takes long."""
+    parser.addoption("--slow", action="store_true", help="run the tests that take long too")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the comparison with Lofty's published contract where nobody has that file."""
-    if os.environ.get("LOFTY_OPENAPI"):
-        return
-    published = [item for item in items if item.get_closest_marker("published_contract")]
-    items[:] = [item for item in items if item not in published]
-    if published:
-        config.hook.pytest_deselected(items=published)
+    """Leave out what takes long, and the comparison with Lofty's published contract where nobody has that file."""
+    left_out = set() if config.getoption("--slow") else {"slow"}
+    left_out |= set() if os.environ.get("LOFTY_OPENAPI") else {"published_contract"}
+    gone = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
+    items[:] = [item for item in items if item not in gone]
+    if gone:
+        config.hook.pytest_deselected(items=gone)
 
 
-def pytest_report_header() -> str:
+def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say what is left out, and why."""
-    if os.environ.get("LOFTY_OPENAPI"):
-        return "Lofty's published contract: compared"
-    return "Lofty's published contract: not compared (LOFTY_OPENAPI names no file)"
+    slow = "run" if config.getoption("--slow") else "not run (scripts/check runs them; --slow)"
+    contract = "compared" if os.environ.get("LOFTY_OPENAPI") else "not compared (LOFTY_OPENAPI names no file)"
+    return [f"Tests that take long: {slow}", f"Lofty's published contract: {contract}"]
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ BAD = {
     "an unknown option": (["--fast"], {}, "--fast"),
     "an unknown command": (["dance"], {}, "dance"),
     "no port": (["sandbox", "--port", "65536"], {}, "65535"),
-    "a host for all the world": (["sandbox", "--host", "0.0.0.0"], {}, "127.0.0.1"),  # noqa: S104 - refused
+    "a host for all the world": (["sandbox", "--host", "0.0.0.0"], {}, "127.0.0.1"),
     "a bad setting for the doctor": (["doctor"], {"LOFTY_MCP_MODE": "brave"}, "LOFTY_MCP_MODE"),
 }
 

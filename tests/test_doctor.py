@@ -11,9 +11,11 @@ import pytest
 
 from lofty_mcp import doctor
 from lofty_mcp.doctor import Finding
+from lofty_mcp.ledger.sqlite import SqliteLedger
 from lofty_mcp.sandbox import World, build_app
 from lofty_mcp.settings import load
 from tests.support.process import environment, run
+from tests.support.web import accounts
 from tests.support.world import ANA
 
 NOW = 1_795_000_000.0
@@ -232,3 +234,40 @@ def test_an_unreachable_lofty_is_exit_2_without_a_traceback_and_without_the_key(
 async def test_no_finding_holds_the_key(lofty: Lofty, tmp_path: Path) -> None:
     found = await examined(lofty, tmp_path)
     assert lofty.world.key_of(ANA) not in json.dumps([str(finding) for finding in found.values()])
+
+
+async def test_each_principal_of_the_accounts_file_is_looked_at(
+    lofty: Lofty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY_ANA", lofty.world.key_of(ANA))
+    monkeypatch.setenv("KEY_BAD", "no-key-of-lofty")
+    file = tmp_path / "accounts.toml"
+    shared = {"credential": "env:KEY_ANA", "member": "nobody@summitpeak.example"}
+    own = {"credential": "env:KEY_ANA", "member": ANA}
+    file.write_text(accounts(ana=own, lost=shared, stale={"credential": "env:KEY_BAD"}), encoding="utf-8")
+    settings = load(base_url="http://127.0.0.1", state_dir=tmp_path / "state", accounts=file)
+
+    found = [finding async for finding in doctor.examined(settings, lofty)]
+
+    told = {f.text.split(":")[0]: f for f in found if f.check == "accounts"}
+    assert told["ana"].level == "ok"
+    assert "Ana Reyes" in told["ana"].text
+    assert told["lost"].level == "warn"
+    assert "no hidden lead is visible" in told["lost"].text
+    assert told["stale"].level == "FAIL"
+    assert not [f for f in found if f.check == "key"], "an HTTP server with accounts needs no key of its own"
+
+
+async def test_an_accounts_file_that_cannot_be_used_is_named(lofty: Lofty, tmp_path: Path) -> None:
+    found = await examined(lofty, tmp_path, accounts=tmp_path / "nowhere.toml")
+
+    assert found["accounts"].level == "FAIL"
+    assert "Nobody in it is let in" in found["accounts"].text
+
+
+async def test_paused_writes_are_named(lofty: Lofty, tmp_path: Path) -> None:
+    ledger = await SqliteLedger.open(tmp_path / "state" / "ledger.db")
+    await ledger.pause(True)
+    await ledger.close()
+
+    assert "lofty-mcp resume" in (await examined(lofty, tmp_path))["ledger"].text

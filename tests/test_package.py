@@ -27,29 +27,37 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "settings": (),
     "models": ("models", "errors"),
     "ledger": ("ledger",),
-    "client": ("client", "models", "errors"),
-    "app": ("client", "guard", "ledger", "settings"),
-    "guard": ("guard", "app", "client", "ledger", "models", "errors", "settings"),
+    "telemetry": (),
+    "exporters": ("prompts", "settings", "telemetry", "tools"),
+    "client": ("client", "models", "errors", "telemetry"),
+    "accounts": ("client", "guard.plans", "settings"),
+    "app": ("accounts", "guard", "ledger", "settings"),
+    "listening": ("app",),
+    "guard": ("guard", "app", "client", "ledger", "models", "errors", "settings", "telemetry"),
     "tools": ("tools", "app", "guard", "client.wire", "client.vocabulary", "ledger", "models", "errors", "settings"),
     "resources": ("tools", "app", "models", "errors"),
     "completions": ("tools", "app", "models", "errors"),
     "prompts": ("app", "models"),
     "server": (
-        *("app", "client", "completions", "errors", "guard", "ledger", "prompts", "resources", "settings", "tools"),
+        *("accounts", "app", "client", "completions", "errors", "guard", "ledger", "listening", "prompts", "resources"),
+        *("settings", "telemetry", "tools"),
     ),
     "stdio": ("app", "client.client", "ledger", "server", "settings"),
+    "web": (
+        *("web", "accounts", "app", "client.credentials", "errors", "guard.effects", "server", "settings", "tools"),
+    ),
     "hosts": (),
     "sandbox": ("sandbox",),
 }
 """What a part may import of ours, as prefixes; the ways in may import all."""
 
-PURE = ("models", "client.wire", "client.resilience", "guard.visibility", "guard.effects", "guard.pages")
+PURE = ("models", "client.wire", "client.resilience", "guard.visibility", "guard.effects", "guard.pages", "web.jwks")
 IO = {"anyio", "asyncio", "httpx2", "io", "logging", "os", "shutil", "socket", "sqlite3", "subprocess", "threading"}
 IO |= {"multiprocessing", "pathlib", "tempfile", "time", "urllib.request", "uvicorn"}
 ONLY_IN: dict[str, tuple[str, ...]] = {
-    "httpx2": ("client.client", "client.oauth", "client.tokens", "server", "stdio", *TOP),
+    "httpx2": ("accounts", "client.client", "client.oauth", "client.tokens", "server", "stdio", "web", *TOP),
     "sqlite3": ("ledger", "sandbox"),
-    "socket": ("sandbox", "stdio", *TOP),
+    "socket": ("sandbox", "stdio", "web.serve", *TOP),
     "subprocess": TOP,
 }
 
@@ -57,6 +65,9 @@ OUTSIDE_THE_TREE = {
     "lofty_mcp.settings.BadSettings": "ends the start of the process; there is no model yet",
     "lofty_mcp.ledger.LedgerError": "turned into LedgerUnavailable where a model would read it",
     "lofty_mcp.client.pacing.MustWait": "turned into RateLimited by the client",
+    "lofty_mcp.ledger.WritesPaused": "turned into Refused right before a request would leave",
+    "lofty_mcp.web.door.NotLetIn": "an answer of HTTP, before there is a call",
+    "lofty_mcp.web.keys.KeysUnavailable": "answered 503 before there is a call",
 }
 """Exceptions of ours that no model reads, each with the reason."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import httpx2
 
+from lofty_mcp import telemetry
 from lofty_mcp.client import wire
 from lofty_mcp.client.credentials import Credential
 from lofty_mcp.client.pacing import MustWait, Pacer, advise
@@ -17,6 +18,8 @@ from lofty_mcp.client.resilience import Breaker, RetryBucket, pause_before_retry
 from lofty_mcp.errors import CredentialRejected, LoftyError, RateLimited, Unreachable, UpstreamFailed
 
 ATTEMPT_SECONDS = 20.0
+SLOW_SECONDS = 5.0
+"""An attempt that a call's own deadline cuts short after so long counts as one that failed."""
 LARGEST_ANSWER = 16 * 2**20
 NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 """The only failures of `httpx2` that come before the first byte of the request."""
@@ -53,40 +56,68 @@ class LoftyClient:
         attempt, renewed = 0, False
         while True:
             attempt += 1
-            shown = await self.credential.authorization()
             self.breaker.check()
-            try:
-                answer = await self._attempt(request, shown, before)
-            except CredentialRejected as error:
-                self.breaker.record(error)
-                if renewed or not await self.credential.renew(shown):
-                    raise
-                renewed, attempt = True, attempt - 1
-            except LoftyError as error:
-                self.breaker.record(error)
-                await self._wait_or_raise(error, request, attempt)
-            except BaseException:
-                self.breaker.probing = False
-                raise
-            else:
-                self.breaker.record(None)
+            shown = await self.credential.authorization()
+            answer, error = await self._attempt(request, shown, before)
+            if error is None:
                 return answer
+            if not isinstance(error, CredentialRejected):
+                await self._wait_or_raise(error, request, attempt)
+            elif renewed or not await self.credential.renew(shown):
+                raise error
+            else:
+                renewed, attempt = True, attempt - 1
+                telemetry.retried(error)
+
+    def _record(self, error: LoftyError | None) -> None:
+        was_open = self.breaker.opened_at is not None
+        self.breaker.record(error)
+        telemetry.breaker(was_open=was_open, is_open=self.breaker.opened_at is not None)
 
     async def _wait_or_raise(self, error: LoftyError, request: wire.Request, attempt: int) -> None:
         pause = pause_before_retry(error, attempt=attempt, repeatable=request.repeatable, jitter=random.random())  # noqa: S311 - spreads retries, guards nothing
         if pause is None or pause > _seconds_left() or not self.retries.take():
             raise error
+        telemetry.retried(error)
         await self.sleep(pause)
 
-    async def _attempt(self, request: wire.Request, authorization: str, before: wire.Hook | None) -> Any:
+    async def _attempt(
+        self, request: wire.Request, authorization: str, before: wire.Hook | None
+    ) -> tuple[Any, LoftyError | None]:
+        """Lofty's answer, or how the request failed; raises what kept it from being sent."""
+        asked = time.perf_counter()
         try:
-            async with self.pacer.slot():
-                if before is not None:
-                    await before()
-                with _told_apart():
-                    status, headers, content = await self._exchange(request, authorization)
+            async with self.pacer.slot(self.breaker.check):
+                telemetry.waited(time.perf_counter() - asked)
+                self.breaker.enter()
+                try:
+                    if before is not None:
+                        await before()
+                    answer = await self._tried(request, authorization)
+                finally:
+                    self.breaker.probing = False
         except MustWait as wait:
-            raise RateLimited(wait.seconds) from None
+            return None, RateLimited(wait.seconds)
+        return answer
+
+    async def _tried(self, request: wire.Request, authorization: str) -> tuple[Any, LoftyError | None]:
+        began = anyio.current_time()
+        try:
+            answer = await self._answered(request, authorization)
+        except LoftyError as error:
+            self._record(error)
+            return None, error
+        except anyio.get_cancelled_exc_class():
+            if _seconds_left() <= 0 and anyio.current_time() - began >= SLOW_SECONDS:
+                self._record(UpstreamFailed())
+            raise
+        self._record(None)
+        return answer, None
+
+    async def _answered(self, request: wire.Request, authorization: str) -> Any:
+        with telemetry.exchange(request.method, request.path) as told, _told_apart():
+            status, headers, content = await self._exchange(request, authorization)
+            told.status = status
         self.pacer.learn(headers, time.time())
         if status == 429:
             seconds = _asked_wait(headers)

@@ -9,7 +9,7 @@ from lofty_mcp.client import wire
 from lofty_mcp.client.client import LoftyClient
 from lofty_mcp.client.wire import Hook
 from lofty_mcp.errors import NoSuchOperation, NotFound, UpstreamFailed
-from lofty_mcp.models.leads import LeadRecord
+from lofty_mcp.models.leads import LeadRecord, LeadRow
 from lofty_mcp.models.people import Member, Org
 
 MOST_PAGES = 40
@@ -23,7 +23,7 @@ T = TypeVar("T")
 class LeadPage:
     """A page of the lead list, row by row as Lofty sent it, and the number of rows that its metadata announces."""
 
-    records: list[LeadRecord]
+    records: list[LeadRow]
     total: int | None
 
 
@@ -101,7 +101,7 @@ async def lead(client: LoftyClient, lead_id: str) -> LeadRecord:
 async def leads(client: LoftyClient, filters: Mapping[str, Any], *, offset: int, limit: int) -> LeadPage:
     """A page of GET /v1.0/leads."""
     body = await client.send(wire.leads(filters, offset=offset, limit=limit))
-    return LeadPage([LeadRecord.model_validate(row) for row in wire.rows(body, "leads")], wire.total(body))
+    return LeadPage([LeadRow.model_validate(row) for row in wire.rows(body, "leads")], wire.total(body))
 
 
 async def put_lead(client: LoftyClient, lead_id: str, body: Mapping[str, Any], before: Hook | None = None) -> Any:

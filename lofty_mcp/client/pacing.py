@@ -132,15 +132,18 @@ class Pacer:
         return self._rate * WINDOW_SECONDS
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Wait for a turn, then hold one of the places in flight; raises MustWait if the turn comes too late."""
+    async def slot(self, check: Callable[[], None] = lambda: None) -> AsyncIterator[None]:
+        """Wait for a turn, then hold one of the places in flight; raises MustWait if the turn comes too late.
+
+        What `check` raises ends the waiting, so that nobody queues for what will not be sent.
+        """
         self._refuse_if_late(self._queue_wait())
         self._waiting += 1
         try:
             await self._places.acquire()
             try:
                 async with self._queue:
-                    await self._turn()
+                    await self._turn(check)
             except BaseException:
                 self._places.release()
                 raise
@@ -175,12 +178,14 @@ class Pacer:
         if wait > 0 and wait > anyio.current_effective_deadline() - anyio.current_time():
             raise MustWait(wait)
 
-    async def _turn(self) -> None:
+    async def _turn(self, check: Callable[[], None]) -> None:
         try:
+            check()
             while (wait := await self._draw()) > 0:
                 self._refuse_if_late(wait)
                 self._head_until = self._clock() + wait
                 await self._sleep(wait)
+                check()
         finally:
             self._head_until = -math.inf
 

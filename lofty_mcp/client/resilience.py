@@ -55,8 +55,17 @@ class Breaker:
     opened_at: float | None = None
     probing: bool = field(default=False)
 
+    def enter(self) -> None:
+        """Let a request leave, or raise Unreachable while open; after the rest a single one leaves, to probe.
+
+        Raises:
+            Unreachable: the breaker is open.
+        """
+        self.check()
+        self.probing = self.opened_at is not None
+
     def check(self) -> None:
-        """Let a call pass, or raise Unreachable while open; after the rest a single call probes.
+        """Whether a request could leave now; raises as `enter` does.
 
         Raises:
             Unreachable: the breaker is open.
@@ -69,7 +78,6 @@ class Breaker:
                 f"Lofty has failed repeatedly, so nothing is sent for {max(1, round(remaining))} s more. If that goes "
                 "on, check the network and LOFTY_BASE_URL; `lofty-mcp doctor` shows what is wrong."
             )
-        self.probing = True
 
     def record(self, error: LoftyError | None) -> None:
         """Learn from the end of a call: only failures of the way or of the server count against it."""

@@ -15,7 +15,7 @@ from lofty_mcp.client import endpoints
 from lofty_mcp.client.client import LoftyClient
 from lofty_mcp.errors import NoSuchOperation, NotFound, PermissionDenied, RejectedByLofty
 from lofty_mcp.models.clean import line
-from lofty_mcp.models.leads import LeadRecord
+from lofty_mcp.models.leads import LeadRow
 from lofty_mcp.models.people import Member, Org
 
 FRESH_SECONDS = 300.0
@@ -39,10 +39,13 @@ class Seen:
     tags: dict[str, None] = field(default_factory=dict)
     sources: dict[str, None] = field(default_factory=dict)
 
-    def learn(self, lead: LeadRecord) -> None:
+    def learn(self, lead: LeadRow) -> None:
         """Remember the words of a lead that passed the gate."""
-        for words, found in ((self.stages, [lead.stage]), (self.tags, lead.tag_names), (self.sources, [lead.source])):
-            words.update(dict.fromkeys(word for word in found if word))
+        if lead.stage:
+            self.stages[lead.stage] = None
+        if lead.source:
+            self.sources[lead.source] = None
+        self.tags.update(dict.fromkeys(lead.tag_names))
 
 
 @dataclass
@@ -59,18 +62,20 @@ class Vocabulary:
 
     async def own_record(self) -> Member | None:
         """The member record under the own user's e-mail address; None if Lofty shows none."""
+        email = (await self.me()).email
+        return await self.record_of(email) if email else None
+
+    async def record_of(self, email: str) -> Member | None:
+        """The member record under this e-mail address; None if Lofty shows none."""
 
         async def fetch() -> Member | None:
-            email = (await self.me()).email
-            if not email:
-                return None
             try:
                 found = await endpoints.member(self.client, email)
             except (PermissionDenied, RejectedByLofty, NotFound):
                 return None
             return found if (found.email or "").casefold() == email.casefold() else None
 
-        return await self._get("own_record", fetch)
+        return await self._get(f"member {email.casefold()}", fetch)
 
     async def org(self) -> Org:
         """The account's organisation."""

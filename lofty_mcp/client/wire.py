@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 from urllib.parse import quote
 
+from pydantic_core import from_json
+
 from lofty_mcp.errors import (
     CredentialRejected,
     InvalidInput,
@@ -293,7 +295,11 @@ def _parsed(content: bytes) -> Any:
     if not content.strip():
         return None
     try:
-        return json.loads(content)
+        return from_json(content, cache_strings="keys")  # values are people's, and not to be kept
+    except ValueError:
+        pass
+    try:
+        return json.loads(content)  # slower, and takes what is not quite JSON or Unicode
     except (ValueError, RecursionError):
         return _UNREADABLE
 

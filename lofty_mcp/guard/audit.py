@@ -2,7 +2,6 @@
 
 import hmac
 import logging
-import math
 import time
 from hashlib import sha256
 from typing import Any
@@ -19,6 +18,8 @@ log = logging.getLogger(__name__)
 ROUNDS = ("tools/call", "resources/read", "prompts/get", "completion/complete")
 """The requests that may touch the CRM."""
 MOST_AT_ONCE = 100
+GATHER_SECONDS = 0.1
+"""How long lines of reads wait for others, since a hundred cost the ledger as much as one."""
 
 
 class AuditLog:
@@ -26,51 +27,52 @@ class AuditLog:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._send, self._receive = anyio.create_memory_object_stream[AuditEntry](math.inf)
+        self._waiting: list[AuditEntry] = []
+        self._some = anyio.Event()
+        self._closing = anyio.Event()
 
     def soon(self, entry: AuditEntry) -> None:
         """Append `entry` when `run` comes to it."""
-        self._send.send_nowait(entry)
+        self._waiting.append(entry)
+        self._some.set()
 
-    async def now(self, entries: list[AuditEntry]) -> None:
-        """Append `entries`; what they tell of has happened, so a failure is only logged."""
-        try:
-            await self._ledger.audit(entries)
-        except LedgerError:
-            log.error("the audit log could not be written", extra={"count": len(entries)})
+    async def now(self, entry: AuditEntry) -> None:
+        """Append `entry` behind those that wait; what it tells of has happened, so a failure is only logged."""
+        self._waiting.append(entry)
+        await self._write()
 
     async def run(self) -> None:
         """Append what `soon` was given, until `close`; what is there when it ends is appended first."""
-        with self._receive:
-            try:
-                async for entry in self._receive:
-                    with anyio.CancelScope(shield=True):
-                        await self.now([entry, *self._waiting()])
-            finally:
-                with anyio.CancelScope(shield=True):
-                    while rest := self._waiting():
-                        await self.now(rest)
+        try:
+            while not self._closing.is_set():
+                await self._some.wait()
+                self._some = anyio.Event()
+                with anyio.move_on_after(GATHER_SECONDS):
+                    await self._closing.wait()
+                await self._write()
+        finally:
+            await self._write()
 
     def close(self) -> None:
         """Let `run` end."""
-        self._send.close()
+        self._closing.set()
+        self._some.set()
 
-    def _waiting(self) -> list[AuditEntry]:
-        found: list[AuditEntry] = []
-        while len(found) < MOST_AT_ONCE:
-            try:
-                found.append(self._receive.receive_nowait())
-            except (anyio.WouldBlock, anyio.EndOfStream, anyio.ClosedResourceError):
-                break
-        return found
+    async def _write(self) -> None:
+        with anyio.CancelScope(shield=True):
+            while entries := self._waiting[:MOST_AT_ONCE]:
+                del self._waiting[:MOST_AT_ONCE]
+                try:
+                    await self._ledger.audit(entries)
+                except LedgerError:
+                    log.error("the audit log could not be written", extra={"count": len(entries)})
 
 
 async def audited(ctx: ServerRequestContext[App, Any], call_next: CallNext) -> HandlerResult:
     """Middleware: open the call that everything below works on, and write its line when the round ends."""
-    if ctx.method not in ROUNDS or ctx.request_id is None:
+    if ctx.request_id is None:
         return await call_next(ctx)
-    app = ctx.lifespan_context
-    call = app.open_call()
+    call = ctx.lifespan_context.open_call()
     token = CALL.set(call)
     started = time.perf_counter()
     try:
@@ -80,7 +82,8 @@ async def audited(ctx: ServerRequestContext[App, Any], call_next: CallNext) -> H
         raise
     finally:
         CALL.reset(token)
-        await _conclude(call, ctx, (time.perf_counter() - started) * 1000)
+        if ctx.method in ROUNDS:
+            await _conclude(call, ctx, (time.perf_counter() - started) * 1000)
 
 
 async def _conclude(call: Call, ctx: ServerRequestContext[App, Any], duration_ms: float) -> None:
@@ -91,8 +94,7 @@ async def _conclude(call: Call, ctx: ServerRequestContext[App, Any], duration_ms
     if call.app.effects.get(name, Effect.READ) is Effect.READ:
         call.app.audit.soon(entry)
     else:
-        with anyio.CancelScope(shield=True):
-            await call.app.audit.now([entry])
+        await call.app.audit.now(entry)
 
 
 def _entry(call: Call, name: str, duration_ms: float) -> AuditEntry:

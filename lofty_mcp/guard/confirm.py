@@ -1,5 +1,6 @@
 """Whether a planned act goes ahead: asked of a person where the client can, else in two steps."""
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,12 +13,14 @@ from mcp.shared.exceptions import MCPError
 from mcp.types.version import is_version_at_least
 from pydantic import BaseModel, Field
 
+from lofty_mcp import telemetry
 from lofty_mcp.app import Call, Ctx, call
 from lofty_mcp.client.pacing import BURST
 from lofty_mcp.errors import Refused
+from lofty_mcp.guard.audit import hashed
 from lofty_mcp.guard.effects import Allow, Ask, Effect, Policy, Refuse, decide
 from lofty_mcp.guard.plans import Act, Plan, Step, issue_code, make_plan, still_fits
-from lofty_mcp.guard.tickets import ALL_WRITES_SECONDS, PLAN_SECONDS, Executor
+from lofty_mcp.guard.tickets import ALL_WRITES_SECONDS, PAUSED, PLAN_SECONDS, STOPPING, Executor
 from lofty_mcp.ledger import LedgerError
 from lofty_mcp.models.base import iso
 from lofty_mcp.models.results import RowResult, WriteResult, status_of
@@ -60,6 +63,8 @@ async def plan_act(act: Act, lead_ids: list[str], code: str | None) -> Plan:
     """Plan `act` for the call being served; see `make_plan`."""
     current = call()
     current.leads = list(lead_ids)
+    if len(lead_ids) > (cap := current.app.settings.bulk_leads):
+        raise Refused(f"lead_ids: at most {cap} leads at once here. Nothing was changed.")
     if len(lead_ids) > (most := leads_in_time(current.account.client.pacer.per_minute)):
         raise Refused(
             f"At the rate that Lofty allows now, one call can take {most} leads. Do it in smaller parts. "
@@ -102,13 +107,17 @@ async def verdict(plan: Plan, ctx: Ctx) -> Verdict | Elicit[Approval]:
         Refused: the operator's rules or this client do not allow it.
     """
     current = call()
+    if plan.open_steps:
+        await _refuse_if_halted(current)
     if await still_fits(current.app.ledger, plan):
         current.decision = "confirmed"
+        telemetry.confirmation(plan.act.tool, "confirmed")
         return Go(plan)
     decision = decide(plan.act.effect, len(plan.steps), policy(ctx, current))
     current.decision = type(decision).__name__.lower()
     match decision:
         case Refuse(why):
+            telemetry.confirmation(plan.act.tool, "refused")
             raise Refused(why)
         case Allow():
             return Go(plan)
@@ -116,11 +125,22 @@ async def verdict(plan: Plan, ctx: Ctx) -> Verdict | Elicit[Approval]:
             return Go(plan)  # nothing would be written
         case Ask(two_steps=True):
             current.outcome = "confirmation_required"
+            telemetry.confirmation(plan.act.tool, "preview")
             return Stop(await _preview(current, plan))
         case Ask() if _is_asking_era(ctx):
-            current.outcome = "asked"
+            current.outcome = "asked"  # or answered already, as the SDK finds: what leaves is counted in `measured`
             return Elicit(question(plan), Approval)
     return await _push(plan, ctx)
+
+
+async def _refuse_if_halted(current: Call) -> None:
+    # Checked again right before a request leaves (`tickets`); here, so that nobody is asked in vain.
+    if not current.caller.may_write:
+        raise Refused("This token may only read; writing needs the scope leads:write. Nothing was changed.")
+    if current.app.stopping:
+        raise Refused(STOPPING)
+    if await current.app.ledger.paused():
+        raise Refused(PAUSED)
 
 
 async def carry_out(ctx: Ctx, plan: Plan, answer: Answer) -> WriteResult:
@@ -132,6 +152,7 @@ async def carry_out(ctx: Ctx, plan: Plan, answer: Answer) -> WriteResult:
             return await _execute(ctx, decided)
         case AcceptedElicitation(data=Approval(ok=True)):
             call().decision = "accepted"
+            telemetry.confirmation(plan.act.tool, "accepted")
             return await _execute(ctx, plan)
     return _declined(plan)
 
@@ -139,7 +160,7 @@ async def carry_out(ctx: Ctx, plan: Plan, answer: Answer) -> WriteResult:
 def policy(ctx: Ctx, current: Call) -> Policy:
     """What the operator allows here and what this client can do."""
     settings = current.app.settings
-    return Policy(settings.mode, Effect[settings.ask_from.upper()], settings.questions == "on" and can_ask(ctx))
+    return Policy(current.mode, Effect[settings.ask_from.upper()], settings.questions == "on" and can_ask(ctx))
 
 
 def can_ask(ctx: Ctx) -> bool:
@@ -186,11 +207,13 @@ async def _push(plan: Plan, ctx: Ctx) -> Verdict:
     """Ask over the 2025 era's channel, within a time limit; then read the records again."""
     current = call()
     for _ in range(MOST_QUESTIONS):
+        telemetry.confirmation(plan.act.tool, "asked")
         if not await _said_yes(question(plan), ctx):
             return Stop(_declined(plan))
         again = await plan_act(plan.act, [step.lead_id for step in plan.steps], plan.code)
         if again.reference == plan.reference:
             current.decision = "accepted"
+            telemetry.confirmation(plan.act.tool, "accepted")
             return Go(again)
         plan = again
     raise Refused("The leads keep changing while they are being asked about. Nothing was changed.")
@@ -224,6 +247,7 @@ async def _preview(current: Call, plan: Plan) -> WriteResult:
 def _declined(plan: Plan) -> WriteResult:
     current = call()
     current.decision = current.outcome = "declined"
+    telemetry.confirmation(plan.act.tool, "declined")
     return WriteResult(
         status="declined",
         results=[row.model_copy(update={"after": None}) for row in _untouched(plan)],
@@ -235,7 +259,13 @@ def _declined(plan: Plan) -> WriteResult:
 async def _execute(ctx: Ctx, plan: Plan) -> WriteResult:
     current = call()
     answered = bool(plan.code or ctx.input_responses)
-    executor = Executor(current.crm, current.app.ledger, current.app.owner, current.app.clock, spends=answered)
+    app = current.app
+    if (wait := app.limits.take_writes(current.caller.name, len(plan.open_steps))) > 0:
+        later = f"so many are possible again in {wait:.0f} s" if math.isfinite(wait) else "do it in smaller parts"
+        raise Refused(f"That is more writes than this account may make in a day; {later}. Nothing was changed.")
+    executor = Executor(
+        current.crm, app.ledger, app.owner, app.clock, lambda: app.stopping, waiting=app.waiting, spends=answered
+    )
     results: list[RowResult] = []
     replayed = False
     stop_at = anyio.current_time() + ALL_WRITES_SECONDS
@@ -243,7 +273,7 @@ async def _execute(ctx: Ctx, plan: Plan) -> WriteResult:
         if anyio.current_time() >= stop_at:
             break
         try:
-            result, again = await executor.run(plan, step)
+            result, again = await _seen(executor, plan, step, current)
         except LedgerError:
             if not results:
                 raise
@@ -257,6 +287,15 @@ async def _execute(ctx: Ctx, plan: Plan) -> WriteResult:
     if not left:
         return WriteResult(status=status, results=results, replayed=replayed or None)
     return await _unfinished(current, plan, results, left)
+
+
+async def _seen(executor: Executor, plan: Plan, step: Step, current: Call) -> tuple[RowResult, bool]:
+    if step.lead is None:
+        return await executor.run(plan, step)  # of a lead that is not there nothing is told
+    with telemetry.ticket(plan.act.tool, hashed(step.lead_id, current.app.secret)) as told:
+        result, told.replayed = await executor.run(plan, step)
+        told.outcome = result.outcome
+    return result, told.replayed
 
 
 async def _unfinished(current: Call, plan: Plan, results: list[RowResult], left: tuple[Step, ...]) -> WriteResult:

@@ -18,7 +18,7 @@ from lofty_mcp.errors import NoSuchOperation, NotFound, PermissionDenied, RateLi
 from lofty_mcp.guard import visibility
 from lofty_mcp.guard.pages import OVERLAP, Position, after, in_order, joins, passed
 from lofty_mcp.guard.visibility import Rule, Viewer
-from lofty_mcp.models.leads import LeadRecord
+from lofty_mcp.models.leads import LeadRecord, LeadRow
 from lofty_mcp.models.people import Member
 
 FLOOR_SECONDS = 0.3
@@ -28,7 +28,7 @@ MOST_PAGES = 60
 LAST_SECONDS = 5.0
 """A walk that has less time left hands out a cursor instead of asking for another page."""
 
-Keep = Callable[[LeadRecord], bool]
+Keep = Callable[[LeadRow], bool]
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,19 @@ class Timing:
 class Found:
     """Visible leads of a search, where the walk stands after them, and whether there is another."""
 
-    leads: list[LeadRecord]
-    positions: list[Position]
-    """Where the walk stands after each lead."""
-    end: Position
-    """Where it stands after all of them, and after what was passed behind the last one if time ran out."""
+    leads: list[LeadRow]
+    places: list[Position]
+    """Where each lead stands in Lofty's list."""
+    last: Position
+    """Where the walk stands, which is behind what was passed after the last lead if it found no other."""
+    before: int
+    """Leads delivered by the pages before."""
     more: bool
+
+    def position(self, count: int) -> Position:
+        """Where to go on once the first `count` leads are delivered."""
+        place = self.last if count == len(self.leads) else self.places[count - 1]
+        return replace(place, delivered=self.before + count)
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,10 @@ class VisibleCrm:
     seen: Seen
     rule: Rule
     timing: Timing
+    member: str | None = None
+    """E-mail address of the member whose eyes these are; None: the credential's own user."""
+    missed: Callable[[int], None] = lambda _: None
+    """Told how many leads of an answer are not found, hidden and missing alike."""
     began: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,10 +94,19 @@ class VisibleCrm:
     async def viewer(self) -> Viewer:
         """Whose eyes these are; nobody's, if that cannot be known for certain."""
         try:
+            if self.member is not None:
+                record = await self.vocabulary.record_of(self.member)
+                return visibility.viewer_of(record, None, {}) if record else Viewer()
             me, record = await self.vocabulary.me(), await self.vocabulary.own_record()
         except (PermissionDenied, RejectedByLofty, NoSuchOperation):
             return Viewer()
         return visibility.viewer_of(me, record, self.client.credential.claims())
+
+    async def person(self) -> Member | None:
+        """The member this call acts for, as Lofty records them; None if Lofty shows no record of the one named."""
+        if self.member is not None:
+            return await self.vocabulary.record_of(self.member)
+        return await self.vocabulary.own_record() or await self.vocabulary.me()
 
     async def lead(self, lead_id: str) -> LeadRecord:
         """The lead, if it exists for this viewer.
@@ -96,6 +116,7 @@ class VisibleCrm:
         """
         found = await self._look(lead_id, await self.viewer())
         if found is None:
+            self.missed(1)
             await self.floor()
             raise NotFound
         return found
@@ -105,31 +126,31 @@ class VisibleCrm:
         viewer = await self.viewer()
         found = [await self._look(lead_id, viewer) for lead_id in lead_ids]
         if None in found:
+            self.missed(found.count(None))
             await self.floor()
         return found
 
     async def search(self, query: LeadQuery, position: Position, limit: int) -> Found:
         """Up to `limit` visible leads after `position`; `more` is exact unless the walk ran too long."""
         viewer = await self.viewer()
-        kept: list[tuple[LeadRecord, Position]] = []
-        more = False
+        leads, places, last, more = list[LeadRow](), list[Position](), position, False
         async for row, at, ordered in self._walk(query, position, limit, viewer):
             if row is None:
-                position, more = at, True
+                last, more = at, True
                 break
-            position = replace(at, delivered=position.delivered)
+            last = at
             if ordered and query.past(row):
                 break
             self.seen.learn(row)
             if query.keep(row):
-                if len(kept) == limit:
+                if len(leads) == limit:
                     more = True
                     break
-                position = replace(position, delivered=position.delivered + 1)
-                kept.append((row, position))
-        if len(kept) == limit:
-            position = kept[-1][1]
-        return Found([row for row, _ in kept], [at for _, at in kept], position, more)
+                leads.append(row)
+                places.append(at)
+        if len(leads) == limit:
+            last = places[-1]
+        return Found(leads, places, last, position.delivered, more)
 
     async def read_back(self, lead_id: str) -> tuple[LeadRecord, bool]:
         """The lead right after a write of this call, and whether this viewer still sees it.
@@ -206,7 +227,7 @@ class VisibleCrm:
 
     async def _walk(
         self, query: LeadQuery, position: Position, limit: int, viewer: Viewer
-    ) -> AsyncIterator[tuple[LeadRecord | None, Position, bool]]:
+    ) -> AsyncIterator[tuple[LeadRow | None, Position, bool]]:
         """Visible rows after `position`, each with the position behind it; a last None if time or pages ran out.
 
         Rows that this viewer may not see only move the offset: neither order nor place is judged by them.
@@ -239,8 +260,8 @@ class VisibleCrm:
         yield None, position, False
 
     async def _page(self, query: LeadQuery, start: int, size: int, *, first: bool) -> endpoints.LeadPage | None:
-        """A page of the list; None if the time is nearly up, or the pace is used up and this is not the first."""
-        if anyio.current_effective_deadline() - anyio.current_time() < LAST_SECONDS:
+        """A page of the list; None if this is not the first and the time is nearly up, or the pace used up."""
+        if not first and anyio.current_effective_deadline() - anyio.current_time() < LAST_SECONDS:
             return None
         try:
             return await endpoints.leads(self.client, query.filters, offset=start, limit=size)

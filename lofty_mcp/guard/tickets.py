@@ -5,16 +5,16 @@ however often, from wherever and in whatever crash it is repeated.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 
 from lofty_mcp.client import wire
-from lofty_mcp.errors import CredentialRejected, LoftyError, NotFound, RateLimited, Unreachable
+from lofty_mcp.errors import CredentialRejected, LoftyError, NotFound, RateLimited, Refused, Unreachable
 from lofty_mcp.guard.gate import VisibleCrm
 from lofty_mcp.guard.plans import Act, Plan, Step, Values
-from lofty_mcp.ledger import Ledger, LedgerError, Ticket
+from lofty_mcp.ledger import Ledger, LedgerError, Ticket, WritesPaused
 from lofty_mcp.models.leads import LeadRecord
 from lofty_mcp.models.results import Outcome, RowResult
 
@@ -24,6 +24,8 @@ PLAN_SECONDS, ALL_WRITES_SECONDS, ONE_WRITE_SECONDS, LOOK_SECONDS = 12.0, 12.0, 
 PATIENCE_SECONDS = 3.0
 POLL_SECONDS = 0.05
 MOST_CLAIMS = 5
+PAUSED = "The operator has paused writes (`lofty-mcp resume` lets them go on). Nothing was changed."
+STOPPING = "The server is stopping and begins no write any more. Nothing was changed; do it again in a moment."
 PUT_OFF = "Another call for the same was put off by Lofty; nothing was sent by this one. Do it again later."
 
 
@@ -36,6 +38,10 @@ class Executor:
     owner: str
     clock: Callable[[], float]
     """Epoch seconds, as in the ledger."""
+    stopping: Callable[[], bool]
+    """Whether the process is about to end; then no write is sent any more."""
+    waiting: set[anyio.CancelScope] = field(default_factory=set)
+    """Where a write waits for its turn; whoever ends the process cancels it there."""
     spends: bool = False
     """Whether an answer or a code was given, which is used up even where nothing is left to do."""
 
@@ -85,22 +91,37 @@ class Executor:
 
         async def before() -> None:
             nonlocal marked
-            if not marked and not await self.ledger.mark_sent(step.ticket_id, self.owner):
-                raise Unreachable("Another call took this over; nothing was sent here.")
-            marked = True
+            self.waiting.discard(scope)  # from here on it is carried through
+            marked = marked or await self._may_leave(step)
 
         failure: LoftyError | None = None
         answer: Any = None
         with anyio.move_on_after(ONE_WRITE_SECONDS) as scope:
+            self.waiting.add(scope)
             try:
+                if self.stopping():
+                    raise Refused(STOPPING)
                 answer = await act.write(self.crm, lead, before)
             except LoftyError as error:
                 failure = error
+            finally:
+                self.waiting.discard(scope)
         if not marked:
             await self.ledger.release(step.ticket_id, self.owner)
-            why = failure or RateLimited(ONE_WRITE_SECONDS)
+            why = failure or (Refused(STOPPING) if self.stopping() else RateLimited(ONE_WRITE_SECONDS))
             return _row(act, step, lead, "not_applied", None, f"Nothing was sent: {why}")
         return await self._judge(act, step, lead, failure, answer, timed_out=scope.cancelled_caught)
+
+    async def _may_leave(self, step: Step) -> bool:
+        if self.stopping():
+            raise Refused(STOPPING)
+        try:
+            ours = await self.ledger.mark_sent(step.ticket_id, self.owner)
+        except WritesPaused:
+            raise Refused(PAUSED) from None
+        if not ours:
+            raise Unreachable("Another call took this over; nothing was sent here.")
+        return True
 
     async def _judge(
         self, act: Act, step: Step, lead: LeadRecord, failure: LoftyError | None, answer: Any, *, timed_out: bool

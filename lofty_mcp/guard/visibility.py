@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from lofty_mcp.models.base import Id
-from lofty_mcp.models.leads import LeadRecord
+from lofty_mcp.models.leads import LeadRow
 from lofty_mcp.models.people import Member
 
 Rule = Literal["assigned_agent", "any_assignee"]
@@ -27,12 +27,12 @@ class Viewer:
         return bool(self.ids)
 
 
-def is_hidden(lead: LeadRecord) -> bool:
+def is_hidden(lead: LeadRow) -> bool:
     """Whether `lead` is restricted: its `hiddenFlag` is not a plain false, or its undocumented `privateFlag` is set."""
     return lead.hidden_flag is not False or lead.private_flag
 
 
-def visible(lead: LeadRecord, viewer: Viewer, rule: Rule = "assigned_agent") -> bool:
+def visible(lead: LeadRow, viewer: Viewer, rule: Rule = "assigned_agent") -> bool:
     """Whether `lead` exists for `viewer`.
 
     Lofty's concept page: a lead with visibility restrictions is there for its assigned agent and nobody else.
@@ -59,7 +59,7 @@ def viewer_of(me: Member, own_record: Member | None, claims: Mapping[str, Any]) 
     return Viewer(frozenset(x for x in certain | (claimed & borne) if x), disputed=not users <= borne)
 
 
-_ID: TypeAdapter[str] = TypeAdapter(Id)
+_ID: TypeAdapter[str | None] = TypeAdapter(Id)
 
 
 def _as_id(value: object) -> str | None:

@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal, Protocol
 
-__all__ = ["AuditEntry", "Handle", "Ledger", "LedgerError", "Row", "Ticket"]
+__all__ = ["AuditEntry", "Handle", "Ledger", "LedgerError", "Row", "Ticket", "WritesPaused"]
 
 
 class LedgerError(Exception):
     """The ledger could not do its work; the message is fit for a reader and names no path."""
+
+
+class WritesPaused(Exception):
+    """The operator has paused writes; nothing may be sent until they let them go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,10 @@ class Ledger(Protocol):
         """
 
     async def mark_sent(self, ticket_id: str, owner: str) -> bool:
-        """Record, once, that bytes may leave now; False: the claim is no longer ours and nothing may be sent."""
+        """Record, once, that bytes may leave now; False: the claim is no longer ours and nothing may be sent.
+
+        Raises WritesPaused while writes are paused: whoever has paused them can rely on it from that moment on.
+        """
 
     async def settle(
         self,
@@ -129,6 +136,12 @@ class Ledger(Protocol):
 
     async def take(self, key: str, want: int, rate: float, burst: float) -> tuple[int, float]:
         """Draw up to `want` tokens from a bucket refilled at `rate` per second: (granted, seconds until one more)."""
+
+    async def pause(self, paused: bool) -> None:
+        """Stop all writes of every process that shares this ledger, or let them go on."""
+
+    async def paused(self) -> bool:
+        """Whether writes are paused."""
 
     async def writable(self) -> bool:
         """Whether a write would be kept now."""

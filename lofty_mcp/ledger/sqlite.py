@@ -6,6 +6,7 @@ survives a crash of the process, though perhaps not of the machine.
 """
 
 import json
+import os
 import secrets
 import sqlite3
 import threading
@@ -17,7 +18,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from anyio import CancelScope, CapacityLimiter, to_thread
 
-from lofty_mcp.ledger import AuditEntry, Handle, LedgerError, Row, Ticket
+from lofty_mcp.ledger import AuditEntry, Handle, LedgerError, Row, Ticket, WritesPaused
 from lofty_mcp.ledger.schema import connect, explained
 
 __all__ = ["SqliteLedger"]
@@ -69,6 +70,10 @@ def _generation(db: sqlite3.Connection, intent: str) -> int:
     return int(last["nth"]) if last else 0
 
 
+def _paused(db: sqlite3.Connection) -> bool:
+    return db.execute("SELECT 1 FROM meta WHERE key = 'paused'").fetchone() is not None
+
+
 def _in_the_way(db: sqlite3.Connection, row: Row, generation: int, now: float) -> sqlite3.Row | None:
     own = _find(db, row.ticket_id)
     if own and own["state"] != "claimed":
@@ -89,8 +94,10 @@ async def _to_its_end(work: Callable[[], T], limiter: CapacityLimiter | None = N
 class SqliteLedger:
     """The Ledger on one SQLite file; made by `await SqliteLedger.open(path)`, ended by `close`."""
 
-    def __init__(self, db: sqlite3.Connection, clock: Callable[[], float]) -> None:
+    def __init__(self, db: sqlite3.Connection, path: Path, clock: Callable[[], float]) -> None:
         self._db = db
+        self._path = path
+        self._file = path.stat()
         self._clock = clock
         self._limiter = CapacityLimiter(1)
         # The limiter orders tasks; the lock also holds when a task is cancelled natively and its thread lives on.
@@ -102,7 +109,7 @@ class SqliteLedger:
         cls, path: Path, clock: Callable[[], float] = time.time, *, patience: float = PATIENCE_SECONDS
     ) -> Self:
         """Open or create the file; `patience` is how long to wait for other processes. Raises LedgerError."""
-        return cls(await _to_its_end(partial(connect, path, patience)), clock)
+        return cls(await _to_its_end(partial(connect, path, patience)), path, clock)
 
     async def close(self) -> None:
         await _to_its_end(self._close, self._limiter)
@@ -119,6 +126,9 @@ class SqliteLedger:
 
     def _transact(self, work: Work[T], synchronous: Synchronous) -> T:
         with self._lock, explained():
+            # SQLite would go on writing to a file that nobody else can find any more.
+            if not os.path.samestat(self._path.stat(), self._file):
+                raise LedgerError("The ledger's file was replaced under a running server. Restart it.")
             self._db.execute(f"PRAGMA synchronous = {synchronous}")
             with self._db:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -150,7 +160,13 @@ class SqliteLedger:
     async def mark_sent(self, ticket_id: str, owner: str) -> bool:
         # A lapsed claim counts as lost even if nobody took it: its intent may have been acted on under another basis.
         sql = "UPDATE tickets SET state = 'sent' WHERE id = ? AND owner = ? AND state = 'claimed' AND lease_until > ?"
-        return await self._write(lambda db: db.execute(sql, (ticket_id, owner, self._clock())).rowcount == 1, "FULL")
+
+        def work(db: sqlite3.Connection) -> bool:
+            if _paused(db):
+                raise WritesPaused
+            return db.execute(sql, (ticket_id, owner, self._clock())).rowcount == 1
+
+        return await self._write(work, "FULL")
 
     async def settle(
         self,
@@ -245,6 +261,13 @@ class SqliteLedger:
             return granted, max(0.0, (1 - left) / rate)
 
         return await self._write(work)
+
+    async def pause(self, paused: bool) -> None:
+        sql = "INSERT OR REPLACE INTO meta VALUES ('paused', 1)" if paused else "DELETE FROM meta WHERE key = 'paused'"
+        await self._write(lambda db: db.execute(sql), "FULL")
+
+    async def paused(self) -> bool:
+        return await self._read(_paused)
 
     async def writable(self) -> bool:
         sql = "INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', ?)"

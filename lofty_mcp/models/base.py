@@ -1,22 +1,16 @@
 """What every model shares: reading Lofty's JSON leniently and cleanly, writing a result without noise."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, tzinfo
 from math import isfinite
 from typing import Annotated, Any, cast
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    ValidatorFunctionWrapHandler,
-    field_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints
 from pydantic.alias_generators import to_camel
-from pydantic_core.core_schema import ValidationInfo
+from pydantic_core import CoreSchema
 
-from lofty_mcp.models.clean import clean, line
+from lofty_mcp.models.clean import PLAIN_LINE, clean, line
 
 LARGEST_ID = 2**63 - 1
 SAFE_INTEGER = 2**53 - 1
@@ -32,13 +26,13 @@ class Upstream(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
-    @field_validator("*", mode="wrap")
     @classmethod
-    def _lenient(cls, value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-        try:
-            return handler(_clean_here(value))
-        except (ValueError, TypeError, OverflowError):  # of pydantic's or of what it called
-            return cls.model_fields[info.field_name or ""].get_default(call_default_factory=True)
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Let every field fall back to its default, within pydantic's own loop: records come by the hundred."""
+        schema: Any = handler(source)
+        for field in schema["schema"]["fields"].values() if cls.model_fields else ():
+            field["schema"]["on_error"] = "default"
+        return cast("CoreSchema", schema)
 
 
 class View(BaseModel):
@@ -49,15 +43,6 @@ class View(BaseModel):
     def payload(self) -> dict[str, Any]:
         """The result as JSON data without nulls, empty values and unset numbers."""
         return cast("dict[str, Any]", tidy(self.model_dump(mode="json", by_alias=True)))
-
-
-def _clean_here(value: Any) -> Any:
-    """Clean the text of one field; nested records clean their own, free-form objects are of type `Json`."""
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, list):
-        return [clean(item) if isinstance(item, str) else item for item in value]
-    return value
 
 
 def cleaned(value: Any, depth: int = 0) -> Any:
@@ -90,11 +75,12 @@ _KEPT = ("rows", "results", "asks_before")
 
 
 def _id(value: object) -> str | None:
-    if isinstance(value, bool):
-        return None
+    if type(value) is int:
+        return str(value) if 0 < value <= LARGEST_ID else None
     if isinstance(value, float):
-        value = int(value) if value.is_integer() and abs(value) <= SAFE_INTEGER else None
-    text = str(value).strip() if isinstance(value, int | str) else ""
+        whole = value.is_integer() and 0 < value <= SAFE_INTEGER
+        return str(int(value)) if whole else None
+    text = value.strip() if isinstance(value, str) else ""
     return text if re.fullmatch(r"[1-9][0-9]{0,18}", text) and int(text) <= LARGEST_ID else None
 
 
@@ -115,7 +101,9 @@ def moment(value: object) -> datetime | None:
                 return None
             read = datetime.fromtimestamp(number / 1000, UTC)
         else:
-            read = datetime.fromisoformat(re.sub(r"\s*(?:GMT|UTC)$", "+00:00", str(value).strip()))
+            text = str(value).strip()
+            text = f"{text[:-3].rstrip()}+00:00" if text.endswith(("GMT", "UTC")) else text
+            read = datetime.fromisoformat(text)
     except (ValueError, OverflowError, OSError):
         return None
     if not 1970 <= read.year <= 2200:  # not a time that anything here means, and near the ends arithmetic fails
@@ -128,14 +116,22 @@ def iso(when: datetime | None, zone: tzinfo) -> str | None:
     return when.astimezone(zone).isoformat(timespec="seconds") if when else None
 
 
-Id = Annotated[str, BeforeValidator(_id)]
+def _each(clean_one: Callable[[str], str]) -> BeforeValidator:
+    """Clean what is text, and leave what is not to be found odd."""
+    return BeforeValidator(lambda value: clean_one(value) if isinstance(value, str) else value)
+
+
+Id = Annotated[str | None, BeforeValidator(_id)]
 """A Lofty id as digits; zero, negative and malformed ids read as absent."""
-Number = Annotated[int | float, BeforeValidator(_unset)]
+Number = Annotated[int | float | None, BeforeValidator(_unset)]
 """A number of which -1 means unset (quirk 33)."""
-Moment = Annotated[datetime, BeforeValidator(moment)]
-Line = Annotated[str, BeforeValidator(lambda value: " ".join(value.split()) if isinstance(value, str) else value)]
-"""Text on one line."""
-Quantity = Annotated[int | float | Line, BeforeValidator(_unset)]
+Moment = Annotated[datetime | None, BeforeValidator(moment)]
+_Plain = Annotated[str, StringConstraints(strict=True, max_length=200, pattern=PLAIN_LINE)]
+Line = Annotated[_Plain | Annotated[str, _each(line)], Field(union_mode="left_to_right")]
+"""Text on one line; what has nothing to clean, which is most of it, does not leave pydantic's own loop."""
+Prose = Annotated[str, _each(clean)]
+"""Text that may have several lines."""
+Quantity = Annotated[int | float | Line | None, BeforeValidator(_unset)]
 """A number that Lofty also sends as text, with the same -1."""
 Json = Annotated[dict[str, Any], BeforeValidator(lambda value: cleaned(value))]
 """A free-form object, cleaned through and through."""

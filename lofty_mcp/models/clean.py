@@ -9,6 +9,9 @@ import re
 import unicodedata
 
 _PLAIN = re.compile(r"[\n\t\x20-\x25\x27-\x3b=-\x5a\x5c-\x7e]*\Z")  # printable ASCII but & < [
+_WORD = r"[!-%'-;=-Z\\^-~]+"
+PLAIN_LINE = rf"^(?:{_WORD}(?: {_WORD})*)?$"
+"""Matches only text that `line` would leave as it is."""
 _ANSI = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\-_]")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _SCRIPT = re.compile(r"<(script|style)\b[^>]*>.*?(?:</\1\s*>|\Z)", re.DOTALL | re.IGNORECASE)

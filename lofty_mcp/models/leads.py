@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, StrictBool, field_validator
 
-from lofty_mcp.models.base import Id, Line, Moment, Number, Quantity, Upstream, View, iso, tidy
+from lofty_mcp.models.base import Id, Line, Moment, Number, Prose, Quantity, Upstream, View, iso, tidy
 
 LEAD_TYPES = {
     -1: "Other",
@@ -95,7 +95,7 @@ class Property(Upstream):
     listing_id: Line | None = None
     listing_status: Line | None = None
     label: Line | None = None
-    note: str | None = None
+    note: Prose | None = None
 
 
 class Attribute(Upstream):
@@ -116,13 +116,15 @@ class Relative(Upstream):
     birthday: Line | None = None
 
 
-class LeadRecord(Upstream):
-    """A lead as Lofty sends it (`LeadResponse`, reference §8.3), as far as anything here may use it."""
+class LeadRow(Upstream):
+    """A lead as far as a list may use it: whoever may see it, what it is found by, and the columns of a table.
+
+    Lists bring leads by the hundred, and reading all of a record takes twice as long.
+    """
 
     lead_id: Id | None = None
     first_name: Line | None = None
     last_name: Line | None = None
-    birthday: Line | None = None
     emails: list[Line] = []
     phones: list[Line] = []
     phone_statuses: list[int] = []
@@ -130,13 +132,9 @@ class LeadRecord(Upstream):
     stage: Line | None = None
     assigned_user_id: Id | None = None
     assigned_user: Line | None = None
-    lender_user_id: Id | None = None
     score: Number | None = None
     tags: list[Tag] = []
-    team_id: Id | None = None
     create_time: Moment | None = None
-    assign_time: Moment | None = None
-    last_update_time: Moment | None = None
     last_touch: Moment | None = None
     last_visit: Moment | None = None
     hidden_flag: StrictBool | None = None
@@ -145,29 +143,8 @@ class LeadRecord(Upstream):
     cannot_text: Flag = False
     cannot_email: Flag = False
     unsubscription: Flag = False
-    referred_by: Line | None = None
-    lead_inquiry: Inquiry | None = None
-    lead_property_list: list[Property] = []
-    custom_attributes: list[Attribute] = []
-    segments: list[Line] = []
     lead_types: list[int] = []
-    buying_time_frame: Line | None = None
-    pre_qual: Line | None = None
-    house_to_sell: Line | None = None
-    fthb: Line | None = None
-    with_buyer_agent: Line | None = None
-    selling_time_frame: Line | None = None
-    mortgage: Line | None = None
-    buy_house: Line | None = None
-    with_listing_agent: Line | None = None
-    opportunity: Line | None = None
-    lead_family_member_list: list[Relative] = []
-    pond_id: Id | None = None
-    pond_name: Line | None = None
     custom_role_list: list[Role] = []
-    language: Line | None = None
-    ownership_scope: Line | None = None
-    ownership_id: Id | None = None
 
     @field_validator("tags", mode="before")
     @classmethod
@@ -195,6 +172,37 @@ class LeadRecord(Upstream):
     def types(self) -> list[str]:
         """The lead types in words; a number without a word is kept."""
         return [LEAD_TYPES.get(number, str(number)) for number in self.lead_types]
+
+
+class LeadRecord(LeadRow):
+    """A lead as Lofty sends it (`LeadResponse`, reference §8.3), as far as anything here may use it."""
+
+    birthday: Line | None = None
+    lender_user_id: Id | None = None
+    team_id: Id | None = None
+    assign_time: Moment | None = None
+    last_update_time: Moment | None = None
+    referred_by: Line | None = None
+    lead_inquiry: Inquiry | None = None
+    lead_property_list: list[Property] = []
+    custom_attributes: list[Attribute] = []
+    segments: list[Line] = []
+    buying_time_frame: Line | None = None
+    pre_qual: Line | None = None
+    house_to_sell: Line | None = None
+    fthb: Line | None = None
+    with_buyer_agent: Line | None = None
+    selling_time_frame: Line | None = None
+    mortgage: Line | None = None
+    buy_house: Line | None = None
+    with_listing_agent: Line | None = None
+    opportunity: Line | None = None
+    lead_family_member_list: list[Relative] = []
+    pond_id: Id | None = None
+    pond_name: Line | None = None
+    language: Line | None = None
+    ownership_scope: Line | None = None
+    ownership_id: Id | None = None
 
 
 class Lead(View):
@@ -274,7 +282,7 @@ def lead_view(record: LeadRecord, zone: tzinfo, *, full: bool, agent_email: str 
     )
 
 
-def contact_permissions(record: LeadRecord) -> dict[str, Any]:
+def contact_permissions(record: LeadRow) -> dict[str, Any]:
     """Which channels Lofty's own flags leave open (reference §8.10); phone statuses 4 and 5 close calls and texts."""
     barred = any(status in (4, 5) for status in record.phone_statuses)
     return {

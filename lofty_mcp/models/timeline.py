@@ -7,7 +7,7 @@ from datetime import UTC, datetime, tzinfo
 from hashlib import sha256
 from typing import Any, Literal, get_args
 
-from lofty_mcp.models.base import Id, Json, Line, Moment, Upstream, iso
+from lofty_mcp.models.base import Id, Json, Line, Moment, Prose, Upstream, iso
 
 Kind = Literal["site", "call", "text", "email", "note", "task", "system"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -51,7 +51,7 @@ class SiteActivity(Upstream):
     """A row of `GET /v1.0/leads/{id}/activities`; it has no id."""
 
     type: Line | None = None
-    text: str | None = None
+    text: Prose | None = None
     page_name: Line | None = None
     scheduled_date: Line | None = None
     listing: Listing | None = None
@@ -69,7 +69,7 @@ class Communication(Upstream):
     calling_outcome: Line | None = None
     email_event_type: Line | None = None
     email_subject: Line | None = None
-    note: str | None = None
+    note: Prose | None = None
 
 
 class Note(Upstream):
@@ -77,7 +77,7 @@ class Note(Upstream):
 
     id: Id | None = None
     note_id: Id | None = None
-    content: str | None = None
+    content: Prose | None = None
     create_time: Moment | None = None
     creator_name: Line | None = None
     is_pin: bool | None = None
@@ -89,7 +89,7 @@ class Task(Upstream):
 
     id: Id | None = None
     type: Line | None = None
-    content: str | None = None
+    content: Prose | None = None
     subject: Line | None = None
     start_at: Moment | None = None
     end_at: Moment | None = None

@@ -20,14 +20,15 @@ _LISTS = (
 _CUTS = ((1, 0, 0), (1, 120, 50), (3, 60, 5))
 """Harder and harder: the share of `_LISTS` that is kept, the longest text, the longest other list."""
 _DISPENSABLE = ("custom_fields", "family", "properties", "qualification", "segments", "routing", "inquiry", "tags")
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
 LEFT_OUT_TOKENS = 130
 """Room for saying what was left out."""
 
 
 def tokens(value: Any) -> int:
     """About how many tokens JSON data takes, rather too many than too few."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-    ascii_characters = len(text.encode("ascii", "ignore"))
+    text = _COMPACT.encode(value)
+    ascii_characters = len(text) if text.isascii() else len(text.encode("ascii", "ignore"))
     return int(ascii_characters / 2.6 + (len(text) - ascii_characters) * 1.3) + 1
 
 

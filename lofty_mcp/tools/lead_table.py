@@ -7,7 +7,7 @@ from lofty_mcp.app import call
 from lofty_mcp.guard.gate import Found
 from lofty_mcp.guard.pages import Position
 from lofty_mcp.models.base import iso
-from lofty_mcp.models.leads import LeadRecord, contact_permissions
+from lofty_mcp.models.leads import LeadRow, contact_permissions
 from lofty_mcp.models.results import Table, table
 from lofty_mcp.tools import cursors
 from lofty_mcp.tools.budget import rows_that_fit, shorten
@@ -34,7 +34,7 @@ async def lead_table(found: Found, filters: dict[str, Any], zone: tzinfo, *, ful
     count = len(shown)
     cut = count < len(rows)
     more = found.more or cut
-    position = found.positions[count - 1] if cut else found.end
+    position = found.position(count)
     cursor = await cursors.keep("search_leads", filters, position.payload()) if more else None
     return Table(
         columns=columns,
@@ -53,7 +53,7 @@ def _note(cut: int, *, lost: bool) -> str | None:
     return f"Cut to fit: {cut} rows of this page come with next_cursor." if cut else None
 
 
-def _concise(lead: LeadRecord, zone: tzinfo) -> dict[str, Any]:
+def _concise(lead: LeadRow, zone: tzinfo) -> dict[str, Any]:
     touched = lead.last_touch.astimezone(zone).date().isoformat() if lead.last_touch else None
     return {
         "lead_id": lead.lead_id,
@@ -71,7 +71,7 @@ def _tags(names: list[str]) -> str:
     return shorten(", ".join(names[:MOST_TAGS])) + (f" (+{more})" if more > 0 else "")
 
 
-def _full(lead: LeadRecord, zone: tzinfo) -> dict[str, Any]:
+def _full(lead: LeadRow, zone: tzinfo) -> dict[str, Any]:
     may = contact_permissions(lead)
     return {
         **_concise(lead, zone),

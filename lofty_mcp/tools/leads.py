@@ -12,7 +12,7 @@ from lofty_mcp.errors import InvalidInput, LoftyError, NoSuchOperation, NotFound
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.guard.gate import LeadQuery
 from lofty_mcp.models.clean import line
-from lofty_mcp.models.leads import Lead, LeadRecord, lead_view
+from lofty_mcp.models.leads import Lead, LeadRow, lead_view
 from lofty_mcp.models.results import Table
 from lofty_mcp.tools.budget import fit_lead
 from lofty_mcp.tools.lead_table import lead_table, resume
@@ -72,7 +72,9 @@ async def search_leads(
     )
     bound = given | {"created_after": str(since)}
     try:
-        found = await call().crm.search(searched, await resume(bound, cursor), limit)
+        found = await call().crm.search(
+            searched, await resume(bound, cursor), min(limit, call().app.settings.page_rows)
+        )
     except NotFound:
         if stage is None:
             raise NoSuchOperation from None
@@ -150,7 +152,7 @@ def _checks(
     tags_any: list[str] | None,
     tags_all: list[str] | None,
     since: datetime | None,
-) -> Callable[[LeadRecord], bool]:
+) -> Callable[[LeadRow], bool]:
     """What each row must bear out, where it says anything: Lofty ignores a filter that it does not know.
 
     An empty value says something; a field that Lofty did not send says nothing.
@@ -159,8 +161,10 @@ def _checks(
     email, phone = filters.get("email"), filters.get("phone")
     exact = {"stage": filters.get("stage"), "source": filters.get("source")}
     exact["assigned_user_id"] = filters.get("assignedUserId")
+    if not (email or phone or tags_any or tags_all or since or any(exact.values())):
+        return lambda _: True
 
-    def fits(row: LeadRecord) -> bool:
+    def fits(row: LeadRow) -> bool:
         tags, unsaid = {tag.casefold() for tag in row.tag_names}, type(row).model_fields.keys() - row.model_fields_set
         return (
             all(v is None or name in unsaid or _same(getattr(row, name), str(v)) for name, v in exact.items())

@@ -24,7 +24,6 @@ from lofty_mcp.models.base import View
 from lofty_mcp.models.results import WriteResult
 from lofty_mcp.tools.budget import fit_write
 
-READ_SECONDS = 50.0
 TOO_SLOW = "Lofty took too long to answer. Ask for less, or try again in a moment. Nothing was changed."
 UNTRUSTED = {"lofty/untrusted": True}
 """Says of a result that text in it may be written by outsiders."""
@@ -83,7 +82,7 @@ class ClosedTool(Tool):
         }
         _read_empty_answers_as_no(context)
         try:
-            with anyio.fail_after(READ_SECONDS if self.reads else None):
+            with anyio.fail_after(call().app.settings.call_seconds if self.reads else None):
                 result = await super().run(wrapped, context)
         except ToolError as error:
             return self._explained(error)

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from lofty_mcp.app import App, call
+from lofty_mcp.app import Call, call
 from lofty_mcp.client.vocabulary import spelled
 from lofty_mcp.client.wire import STAGE_LIMIT
 from lofty_mcp.errors import InvalidInput, LoftyError
@@ -26,33 +26,40 @@ async def who_am_i() -> Whoami:
 async def whoami() -> Whoami:
     """The account, the viewer and the rules, for the tool and the resource."""
     current = call()
-    app, vocabulary = current.app, current.account.vocabulary
-    me = await vocabulary.me()
+    vocabulary = current.account.vocabulary
+    person = await current.crm.person()
     viewer = await current.crm.viewer()
     try:
         company = (await vocabulary.org()).company
     except LoftyError:
         company = None  # the organisation is not everybody's to see
     return Whoami(
-        account=Account(
-            name=me.name,
-            email=me.email,
-            user_id=(await vocabulary.own_record() or me).member_user_id or me.id,
-            role=me.role_name,
-            admin=me.is_admin,
-            office=me.group_name,
-            company=company,
-            team_id=me.team_id,
-            time_zone=str(await vocabulary.zone()),
-        ),
+        account=await _account(person or Member(email=current.account.member), company),
         viewer_known=viewer.known,
         viewer_note=_viewer_note(viewer),
-        mode=app.settings.mode,
-        toolsets=list(app.settings.toolsets),
-        may=list(app.effects),
-        asks_before=_asks_before(app),
-        sandbox=app.sandbox,
+        mode=current.mode,
+        toolsets=list(current.toolsets),
+        may=list(current.tools),
+        asks_before=_asks_before(current),
+        sandbox=current.app.sandbox,
         version=version("lofty-mcp"),
+    )
+
+
+async def _account(person: Member, company: str | None) -> Account:
+    vocabulary = call().account.vocabulary
+    # Of the credential's own user, `/v1.0/me` says more than the member record.
+    shown = person if call().account.member else await vocabulary.me()
+    return Account(
+        name=shown.name,
+        email=shown.email,
+        user_id=person.member_user_id or shown.id,
+        role=shown.role_name,
+        admin=shown.is_admin,
+        office=shown.group_name,
+        company=company,
+        team_id=shown.team_id,
+        time_zone=str(await vocabulary.zone()),
     )
 
 
@@ -64,10 +71,11 @@ def _viewer_note(viewer: Viewer) -> str | None:
     return None
 
 
-def _asks_before(app: App) -> list[str]:
-    if app.settings.mode in (Mode.READ, Mode.AUTO):
+def _asks_before(current: Call) -> list[str]:
+    if current.mode in (Mode.READ, Mode.AUTO):
         return []
-    asked = {effect for effect in app.effects.values() if effect >= Effect[app.settings.ask_from.upper()]}
+    line_drawn = Effect[current.app.settings.ask_from.upper()]
+    asked = {effect for effect in current.tools.values() if effect >= line_drawn}
     return [effect.name.lower() for effect in sorted(asked) if effect is not Effect.READ]
 
 
@@ -79,7 +87,9 @@ async def find_member(text: str) -> Member:
     """
     vocabulary = call().account.vocabulary
     if text.casefold() == "me":
-        return await vocabulary.own_record() or await vocabulary.me()
+        if (person := await call().crm.person()) is not None:
+            return person
+        raise InvalidInput("Lofty shows no record of the member this account acts for. Nothing was changed.")
     found = _matching(await vocabulary.members(), text) or _matching(await vocabulary.members(again=True), text)
     if len(found) == 1:
         return found[0]

@@ -48,7 +48,7 @@ async def read_timeline(
 ) -> Timeline:
     """A page of a lead's timeline, for the tool and the resource."""
     current = call()
-    current.leads = [lead_id]
+    current.leads, limit = [lead_id], min(limit, current.app.settings.page_rows)
     zone = await current.account.vocabulary.zone()
     asked = frozenset(kinds or KINDS)
     begin, end = point_in_time(since, zone, "since"), point_in_time(until, zone, "until", whole_day=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -61,9 +62,9 @@ class Town:
 
 
 @contextmanager
-def town() -> Iterator[Town]:
+def town(rate_limit: int = 100_000) -> Iterator[Town]:
     """A sandbox on a free port, in a thread of this process so that its faults and its log are at hand."""
-    app = build_app(rate_limit=100_000)
+    app = build_app(rate_limit=rate_limit)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -153,3 +154,82 @@ class Host:
     def stderr(self) -> str:
         """What the server logged."""
         return self._errors.read_text(encoding="utf-8")
+
+
+class Web:
+    """The server over HTTP as a process; `url` is where it says that it listens, `TOKEN` what lets in."""
+
+    TOKEN = "a-token-of-the-tests-0123456789"
+
+    def __init__(
+        self, *arguments: str, env: dict[str, str], stderr: Path, program: tuple[str, ...] = ("-m", "lofty_mcp")
+    ) -> None:
+        self.url = ""
+        self._errors = stderr
+        with stderr.open("a", encoding="utf-8") as sink:
+            self.process = subprocess.Popen(
+                [sys.executable, *program, *(arguments or ("serve", "--http", "--port", "0"))],
+                env={"LOFTY_MCP_TOKEN": self.TOKEN, **env},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=sink,
+                text=True,
+            )
+        self._began = stderr.stat().st_size
+
+    def __enter__(self) -> Self:
+        def listens() -> bool:
+            assert self.process.poll() is None, f"the server did not start: {self.stderr()}"
+            found = re.findall(r"^Serving MCP at (\S+)$", self.stderr()[self._began :], re.MULTILINE)
+            self.url = found[-1] if found else ""
+            return bool(found)
+
+        try:
+            until(listens, "the server")
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self.url.split(":")[2].partition("/")[0])
+
+    @property
+    def origin(self) -> str:
+        """Its address without a path."""
+        return self.url.removesuffix("/mcp")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What lets a request in."""
+        return {"authorization": f"Bearer {self.TOKEN}"}
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the server."""
+        self.process.send_signal(number)
+
+    def ended(self, within: float = PATIENCE_SECONDS) -> int:
+        """The exit code, which must come in time."""
+        return self.process.wait(within)
+
+    def stderr(self) -> str:
+        """What the server and those before it logged to the same file."""
+        return self._errors.read_text(encoding="utf-8")
+
+    def descriptors(self) -> int:
+        """How many file descriptors it holds."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    def resident(self) -> int:
+        """How many KiB of memory it holds."""
+        found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii"))
+        assert found is not None
+        return int(found[1])

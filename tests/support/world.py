@@ -105,7 +105,8 @@ class Bench:
         world: World = self.app.state.world
         return world
 
-    async def _skip(self, seconds: float) -> None:
+    async def skip(self, seconds: float) -> None:
+        """Wait so long on the clock of the not-found answers."""
         self.tick += seconds
 
     @asynccontextmanager
@@ -130,7 +131,7 @@ class Bench:
             configured,
             transport=self.network,
             clock=lambda: self.tick,
-            sleep=self._skip,
+            sleep=self.skip,
             wall_clock=lambda: time.time() + self.later,
         )
         async with Client(server, mode=era, elicitation_callback=person) as client:

@@ -1,0 +1,1 @@
+"""Clients that others wrote, used against our server; `scripts/clients` runs them."""

@@ -1,0 +1,1 @@
+"""The server over HTTP: who calls, what they may, and the way in."""
