@@ -1,5 +1,6 @@
 """The wiring: settings in, an MCP server out. Nothing happens at import."""
 
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -22,8 +23,10 @@ from lofty_mcp.guard.audit import AuditLog, audited
 from lofty_mcp.guard.gate import FLOOR_SECONDS, Timing
 from lofty_mcp.ledger import LedgerError
 from lofty_mcp.ledger.sqlite import SqliteLedger
-from lofty_mcp.settings import BadSettings, Settings, is_loopback
+from lofty_mcp.settings import BadSettings, Settings, is_loopback, unknown_variables
 from lofty_mcp.tools.access import allowed
+
+log = logging.getLogger(__name__)
 
 INSTRUCTIONS = """\
 Lofty is a real-estate CRM; a lead is a person with contact data, a stage, an assigned agent, tags and a timeline.
@@ -120,6 +123,8 @@ async def check(settings: Settings, *, credential: bool = True) -> None:
         BadSettings: there is no usable credential.
         LedgerError: the state folder cannot be used.
     """
+    for name, meant in unknown_variables().items():
+        log.warning("a variable that means nothing here was ignored", extra={"setting": name, "instead": meant})
     if credential:
         async with open_pool(settings.base_url, httpx2.AsyncBaseTransport(), proxies=False) as unconnected:
             credential_of(settings, unconnected)

@@ -21,7 +21,7 @@ from mcp.server import MCPServer
 
 from lofty_mcp.app import App
 from lofty_mcp.server import build_server, check
-from lofty_mcp.settings import BadSettings, Settings, unknown_variables
+from lofty_mcp.settings import BadSettings, Settings
 
 LAST_RESORT_SECONDS = 20.0
 """Longer than one write with its read-back (`guard.tickets`), after which something hangs that should not."""
@@ -39,8 +39,6 @@ def serve(settings: Settings, transport: httpx2.AsyncBaseTransport | None = None
     """
     if sys.stdin is None or sys.stdout is None:
         raise BadSettings("stdin or stdout is closed, so there is nobody to talk to; an MCP client starts this command")
-    for name, meant in unknown_variables().items():
-        log.warning("a variable that means nothing here was ignored", extra={"setting": name, "instead": meant})
     anyio.run(check, settings)
     server = build_server(settings, transport=transport, sandbox=sandbox)
     if os.name == "nt":

@@ -91,6 +91,26 @@ async def test_1200_requests_at_once_are_served_and_the_next_waits_for_less_than
     assert (await site.post("ping", token("mark"))).status_code == 200, "the limit is each principal's own"
 
 
+async def test_no_smaller_cap_refuses_a_burst_that_lofty_keeps_waiting(
+    builder: Builder, bench: Bench, two: dict[str, Any]
+) -> None:
+    bench.network = HeldUp(bench.app)
+    answers: list[httpx2.Response] = []
+    lead_id = bench.visible_lead()
+    async with builder.site(**two) as site:
+
+        async def one() -> None:
+            answers.append(await ask(site, "get_lead", lead_id=lead_id))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(1_200):
+                group.start_soon(one)
+            await anyio.wait_all_tasks_blocked()
+            assert answers == [], "all of them wait"
+            refusal(await ask(site, "get_lead", lead_id=lead_id))
+            group.cancel_scope.cancel()
+
+
 async def test_the_request_limit_is_a_setting_and_0_is_none(builder: Builder, two: dict[str, Any]) -> None:
     async with builder.site(**two, calls_per_minute=2) as site:
         assert [(await site.post("ping", token("ana"))).status_code for _ in range(3)] == [200, 200, 429]

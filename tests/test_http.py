@@ -659,6 +659,15 @@ async def test_an_open_door_asks_nobody_and_still_counts(builder: Builder) -> No
     assert answered == [200, 200, 200, 429]
 
 
+@pytest.mark.parametrize("path", ["/mcp/", "/", "/mcp/mcp", "//evil.example/mcp"])
+async def test_no_other_path_leads_anywhere(builder: Builder, two: Path, path: str) -> None:
+    async with builder.site(accounts=two) as site:
+        answer = await site.http.request("POST", f"{BASE}{path}", headers={"host": "evil.example"})
+
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
+
+
 async def test_resources_prompts_and_completions_are_the_callers_own(builder: Builder, two: Path) -> None:
     async with builder.site(accounts=two) as site:
         for name, email in (("ana", ANA), ("mark", MARK)):

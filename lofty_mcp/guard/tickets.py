@@ -26,6 +26,8 @@ POLL_SECONDS = 0.05
 MOST_CLAIMS = 5
 PAUSED = "The operator has paused writes (`lofty-mcp resume` lets them go on). Nothing was changed."
 STOPPING = "The server is stopping and begins no write any more. Nothing was changed; do it again in a moment."
+SENT_ELSEWHERE = "Another call has sent this and has not reported. Look at the lead before doing it again."
+HELD_ELSEWHERE = "Another call holds this and has sent nothing so far. Look at the lead in two minutes."
 PUT_OFF = "Another call for the same was put off by Lofty; nothing was sent by this one. Do it again later."
 
 
@@ -183,7 +185,7 @@ class Executor:
         now, seen = await self._look(step.lead_id)
         if ticket.state != "claimed" and now is not None and seen and act.done(now):
             return _told(step.lead_id, await self.ledger.settle(ticket.id, "applied", after=act.before(now)))
-        note = "Another call has sent this and has not reported. Look at the lead before doing it again."
+        note = SENT_ELSEWHERE if ticket.state != "claimed" else HELD_ELSEWHERE
         if ticket.state == "sent" and ticket.lease_until < self.clock():
             ticket = await self.ledger.settle(ticket.id, "unknown", note=note)
         if ticket.state == "settled":

@@ -1,10 +1,10 @@
 """The HTTP mode as one ASGI application, from the outermost check to the MCP server."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -19,12 +19,14 @@ from lofty_mcp.client.credentials import clean_key
 from lofty_mcp.server import build_server
 from lofty_mcp.settings import BadSettings, Settings, is_loopback
 from lofty_mcp.web.accounts_file import AccountsFile, Directory
-from lofty_mcp.web.bearer_jwt import JwtVerifier
 from lofty_mcp.web.bounds import PATIENCE_SECONDS, Bounded, security
 from lofty_mcp.web.door import CALLER, METADATA, Door, Listed, OneToken, Recogniser
 from lofty_mcp.web.fair_use import FairUse
 from lofty_mcp.web.health import Readiness, alive
 from lofty_mcp.web.metadata import Resource
+
+if TYPE_CHECKING:
+    from lofty_mcp.web.bearer_jwt import JwtVerifier
 
 WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104 - compared only
 
@@ -76,8 +78,7 @@ def build_web(
     server = build_server(settings, caller=CALLER.get, limits=fair_use, on_start=running.append, **built)
     manager = _manager(server, settings)
     accounts = _accounts(settings, running) if settings.accounts else None
-    local = is_loopback(urlsplit(settings.jwks or "").hostname or "")
-    keys_http = httpx2.AsyncClient(follow_redirects=False, trust_env=not local)
+    keys_http = _keys_http(settings) if settings.issuer else None
     verifier = _verifier(settings, keys_http)
     resource = Resource(settings.issuer, settings.audience, settings.allowed_hosts)
     door = Door(
@@ -90,7 +91,7 @@ def build_web(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with keys_http, manager.run():
+        async with keys_http or nullcontext(), manager.run():
             try:
                 yield
             finally:
@@ -108,6 +109,7 @@ def build_web(
         ],
         lifespan=lifespan,
     )
+    asgi.router.redirect_slashes = False  # it would send a caller to whatever Host they named
     return Web(asgi, accounts, running)
 
 
@@ -127,9 +129,17 @@ def _accounts(settings: Settings, running: list[App]) -> AccountsFile:
     return AccountsFile(settings.accounts or Path(), key, forget_the_rest)
 
 
-def _verifier(settings: Settings, http: httpx2.AsyncClient) -> JwtVerifier | None:
-    if not (settings.issuer and settings.audience and settings.jwks):
+def _keys_http(settings: Settings) -> httpx2.AsyncClient:
+    local = is_loopback(urlsplit(settings.jwks or "").hostname or "")
+    return httpx2.AsyncClient(follow_redirects=False, trust_env=not local)
+
+
+def _verifier(settings: Settings, http: httpx2.AsyncClient | None) -> "JwtVerifier | None":
+    if http is None or not (settings.issuer and settings.audience and settings.jwks):
         return None
+    # It brings a library of cryptography, and a start without an issuer need not wait for that.
+    from lofty_mcp.web.bearer_jwt import JwtVerifier
+
     try:
         return JwtVerifier(issuer=settings.issuer, audience=settings.audience, jwks=settings.jwks, http=http)
     except ValueError as error:
@@ -137,7 +147,7 @@ def _verifier(settings: Settings, http: httpx2.AsyncClient) -> JwtVerifier | Non
 
 
 def _recognisers(
-    settings: Settings, accounts: AccountsFile | None, verifier: JwtVerifier | None
+    settings: Settings, accounts: AccountsFile | None, verifier: "JwtVerifier | None"
 ) -> tuple[Recogniser, ...]:
     found: list[Recogniser] = []
     if settings.token is not None:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs
 
 from mcp.server.auth.middleware.auth_context import auth_context_var
@@ -24,9 +24,10 @@ from lofty_mcp.accounts import Caller
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.settings import BadSettings, Mode
 from lofty_mcp.web.accounts_file import AccountsFile
-from lofty_mcp.web.bearer_jwt import JwtVerifier
 from lofty_mcp.web.fair_use import FairUse
-from lofty_mcp.web.keys import KeysUnavailable
+
+if TYPE_CHECKING:
+    from lofty_mcp.web.bearer_jwt import JwtVerifier
 
 READ, WRITE = "leads:read", "leads:write"
 METADATA = "/.well-known/oauth-protected-resource"
@@ -75,7 +76,7 @@ class Listed:
     """The principals of the accounts file, by static token or by the subject of a JWT."""
 
     accounts: AccountsFile
-    verifier: JwtVerifier | None
+    verifier: "JwtVerifier | None"
 
     async def __call__(self, token: str) -> Caller | None:
         """The principal, if there is one."""
@@ -87,6 +88,8 @@ class Listed:
             return Caller(principal)
         if self.verifier is None:
             return None
+        from lofty_mcp.web.keys import KeysUnavailable  # there already, now that there is a verifier
+
         try:
             claims = await self.verifier.verify(token)
         except KeysUnavailable:

@@ -35,6 +35,7 @@ class Way:
         try:
             while data := await reader.read(65_536):
                 if self.kind != "carries" and data.startswith(self.sick_for):
+                    back.cancel()  # the far end may hang up meanwhile, which is not to be seen here
                     await self._torment(self.kind, reader, writer)
                     break
                 down.write(data)
@@ -51,6 +52,7 @@ class Way:
             while data := await up.read(65_536):
                 writer.write(data)
                 await writer.drain()
+            writer.close()
 
     async def _torment(self, kind: Kind, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.asked += 1
