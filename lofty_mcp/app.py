@@ -3,41 +3,21 @@
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import anyio
 from mcp.server.mcpserver import Context
 
-from lofty_mcp.accounts import Account, Accounts, Caller
+from lofty_mcp.accounts import Account, Accounts, Caller, Principal
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.guard.gate import Timing, VisibleCrm
+from lofty_mcp.guard.limits import Limits
 from lofty_mcp.ledger import Ledger
 from lofty_mcp.settings import Mode, Settings
 
 if TYPE_CHECKING:
     from lofty_mcp.guard.audit import AuditLog
-
-
-class Limits(Protocol):
-    """What one principal may do in a span of time; over stdio there is no limit."""
-
-    def count_not_found(self, name: str, leads: int) -> None:
-        """Note that so many leads were answered as not found."""
-
-    def take_writes(self, name: str, leads: int) -> float:
-        """Count writes to so many leads, or answer the seconds until they are possible again; 0 if they are now."""
-
-
-class NoLimits:
-    """For the one person behind stdio."""
-
-    def count_not_found(self, name: str, leads: int) -> None:
-        """Nothing."""
-
-    def take_writes(self, name: str, leads: int) -> float:
-        """0: as many as they like."""
-        return 0.0
 
 
 @dataclass
@@ -57,13 +37,15 @@ class App:
     """The tools there are in the operator's mode, each with the most it may do."""
     caller: Callable[[], Caller]
     """Who sent the request being served; what it raises ends the request."""
-    limits: "Limits"
+    limits: Limits
     sandbox: bool = False
     owner: str = field(default_factory=lambda: uuid4().hex)
     stopping: bool = False
     """Once true, no write is sent any more."""
     waiting: set[anyio.CancelScope] = field(default_factory=set)
-    """What is cancelled when the process is to end: open streams, and writes whose turn has not come."""
+    """Writes whose turn has not come; cancelled when the process is to end."""
+    streams: dict[anyio.CancelScope, Principal | None] = field(default_factory=dict)
+    """Open streams, each with whose it is; cancelled with the process, or once that one may not call any more."""
 
     def open_call(self) -> "Call":
         """A new call of whoever sent the request."""
@@ -76,7 +58,8 @@ class App:
             self.settings.visibility,
             self.timing,
             account.member,
-            lambda leads: self.limits.count_not_found(caller.name, leads),
+            self.limits,
+            caller.name,
         )
         return Call(self, account, crm, self.clock(), caller)
 
@@ -104,6 +87,11 @@ class Call:
     def toolsets(self) -> tuple[str, ...]:
         """The toolsets of this principal."""
         return self.caller.principal.toolsets if self.caller.principal else self.app.settings.toolsets
+
+    @property
+    def may(self) -> list[str]:
+        """The tools that this call's token may use; the others that are there take another scope."""
+        return [name for name, effect in self.tools.items() if effect is Effect.READ or self.caller.may_write]
 
     @property
     def tools(self) -> dict[str, Effect]:

@@ -37,7 +37,7 @@ SWITCH_SECONDS = 0.0005
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"lofty-mcp: {message} (lofty-mcp --help shows what there is)\n")
+        self.exit(2, f"lofty-mcp: {message} ({self.prog} --help shows what there is)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,9 +69,11 @@ def _dispatch(parsed: argparse.Namespace) -> int:
     }
     try:
         return run[parsed.command](parsed)
-    except (BadSettings, LedgerError) as error:
+    except BadSettings as error:
         print(f"lofty-mcp: {error}", file=sys.stderr)
-        return 2
+    except LedgerError as error:
+        print(f"lofty-mcp: {error} `lofty-mcp doctor` names the folder.", file=sys.stderr)
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -148,16 +150,18 @@ def _pause(parsed: argparse.Namespace) -> int:
     from lofty_mcp.ledger.sqlite import SqliteLedger
     from lofty_mcp.settings import load
 
+    folder = load().state_dir
+
     async def run() -> None:
-        ledger = await SqliteLedger.open(load().state_dir / "ledger.db")
+        ledger = await SqliteLedger.open(folder / "ledger.db")
         try:
             await ledger.pause(parsed.command == "pause")
         finally:
             await ledger.close()
 
     anyio.run(run)
-    said = {"pause": "Writes are paused. `lofty-mcp resume` lets them go on.", "resume": "Writes go on."}
-    print(said[parsed.command])
+    said = {"pause": "are paused; `lofty-mcp resume` lets them go on", "resume": "go on"}[parsed.command]
+    print(f"Writes of the servers whose state folder is {folder} {said}.")
     return 0
 
 
@@ -172,7 +176,10 @@ def _telemetry(port: int | None) -> Iterator[None]:
     try:
         from lofty_mcp import exporters
     except ModuleNotFoundError:
-        raise BadSettings("--metrics needs more than is installed; install lofty-mcp[telemetry]") from None
+        raise BadSettings(
+            "--metrics needs more than is installed: pip install 'lofty-mcp[telemetry]', or in a checkout: "
+            "uv sync --extra telemetry"
+        ) from None
     with exporters.running(port) as url:
         print(f"Metrics at {url}", file=sys.stderr, flush=True)
         yield

@@ -133,26 +133,45 @@ async def _accounts(settings: Settings, http: httpx2.AsyncClient) -> AsyncIterat
     from lofty_mcp.web.accounts_file import AccountsFile
 
     try:
-        principals = list(await AccountsFile(settings.accounts or Path()).directory())
+        file = AccountsFile(settings.accounts or Path(), has_issuer=bool(settings.issuer))
+        principals = list(await file.directory())
     except BadSettings as error:
         yield Finding("FAIL", "accounts", f"{error}. Nobody in it is let in.")
         return
     yield Finding("ok", "accounts", f"{len(principals)} in {settings.accounts}")
+    if settings.issuer:
+        yield await _sign_in(settings)
     for principal in principals:
         patient = _patient(settings, http, credential_of(settings, http, principal))
         crm = _crm(patient, principal.member)
         try:
             async with _in_time():
                 person, viewer = await crm.person(), await crm.viewer()
+        except CredentialRejected:
+            yield Finding(
+                "FAIL", "accounts", f"{principal.name}: Lofty does not accept this key. Make a new one there."
+            )
+            continue
         except LoftyError as error:
             yield Finding("FAIL", "accounts", f"{principal.name}: {_mend(error)}")
             continue
         except TimeoutError:
             yield Finding("FAIL", "accounts", f"{principal.name}: Lofty did not answer in time.")
             continue
-        who = person.name if person else f"no member {principal.member}"
+        who = person.name if person else f"Lofty shows no member {principal.member}"
         sees = "own hidden leads are visible" if viewer.known else "no hidden lead is visible"
-        yield Finding("ok" if person and viewer.known else "warn", "accounts", f"{principal.name}: {who}; {sees}")
+        text = f"{principal.name}: {who}, mode {principal.mode}; {sees}"
+        yield Finding("ok" if person and viewer.known else "warn", "accounts", text)
+
+
+async def _sign_in(settings: Settings) -> Finding:
+    from lofty_mcp.web.app import keys_http, verifier_of
+
+    async with keys_http(settings) as http:
+        verifier = verifier_of(settings, http)
+        if verifier is not None and await verifier.has_keys():
+            return Finding("ok", "sign-in", f"JWTs of {settings.issuer}; its keys can be had")
+    return Finding("FAIL", "sign-in", "the keys of LOFTY_MCP_JWKS cannot be had, so nobody with a JWT is let in.")
 
 
 async def _ledger(settings: Settings) -> Finding:

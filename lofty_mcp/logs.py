@@ -40,8 +40,9 @@ def configure(level: str = "warning") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("httpx2", "httpcore2", "mcp", "uvicorn.access"):
+    for noisy in ("httpx2", "httpcore2", "mcp", "uvicorn"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
+    logging.getLogger("mcp.server.transport_security").setLevel(logging.ERROR)  # anybody could fill the log with it
 
 
 def _causes(error: BaseException | None) -> Iterator[str]:

@@ -14,13 +14,14 @@ from mcp.server.mcpserver import RequestStateSecurity
 
 from lofty_mcp import completions, listening, prompts, resources, telemetry, tools
 from lofty_mcp.accounts import LOCAL, Accounts, Caller, Principal
-from lofty_mcp.app import App, Limits, NoLimits
+from lofty_mcp.app import App
 from lofty_mcp.client.client import open_pool
 from lofty_mcp.client.credentials import ApiKey, Credential
 from lofty_mcp.client.oauth import OAuth
 from lofty_mcp.client.tokens import OAuthSettings
 from lofty_mcp.guard.audit import AuditLog, audited
 from lofty_mcp.guard.gate import FLOOR_SECONDS, Timing
+from lofty_mcp.guard.limits import Limits, NoLimits
 from lofty_mcp.ledger import LedgerError
 from lofty_mcp.ledger.sqlite import SqliteLedger
 from lofty_mcp.settings import BadSettings, Settings, is_loopback, unknown_variables

@@ -194,6 +194,12 @@ class Settings(BaseSettings):
         validation_alias=_env("LOFTY_MCP_OPEN_CALLS"),
         description="HTTP: requests of one principal that may be open at once; 0 is no limit.",
     )
+    open_streams: int = Field(
+        32,
+        ge=0,
+        validation_alias=_env("LOFTY_MCP_OPEN_STREAMS"),
+        description="HTTP: `subscriptions/listen` streams of one principal that may be open at once; 0 is no limit.",
+    )
     not_found_per_minute: int = Field(
         120,
         ge=0,
@@ -207,14 +213,14 @@ class Settings(BaseSettings):
         description="HTTP: leads that one principal may write to in any 24 hours; 0 is no limit.",
     )
     body_bytes: int = Field(
-        1_048_576,
+        131_072,
         ge=1_024,
         le=16_777_216,
         validation_alias=_env("LOFTY_MCP_BODY_BYTES"),
         description="HTTP: the largest request body.",
     )
     connections: int = Field(
-        1_000,
+        2_000,
         ge=1,
         validation_alias=_env("LOFTY_MCP_CONNECTIONS"),
         description="HTTP: connections served at once; more are answered 503.",
@@ -338,10 +344,22 @@ def unknown_variables() -> dict[str, str | None]:
 
 
 def _sentence(error: dict[str, object]) -> str:
-    location = error["loc"]
-    name = str(location[0]) if isinstance(location, tuple) and location else "settings"
+    location, limits = error["loc"], dict(error.get("ctx") or ())  # type: ignore[call-overload]
+    match error["type"]:
+        case "int_parsing" | "int_from_float":
+            text = "must be a whole number"
+        case "float_parsing":
+            text = "must be a number"
+        case "greater_than_equal":
+            text = f"must be {limits['ge']:.0f} or more"
+        case "less_than_equal":
+            text = f"must be {limits['le']:.0f} or less"
+        case _:
+            text = str(error["msg"]).removeprefix("Value error, ")
+    if not (isinstance(location, tuple) and location):
+        return text  # about several variables, which it names
+    name = str(location[0])
     field = Settings.model_fields.get(name)
     if field is not None and isinstance(field.validation_alias, AliasChoices):
         name = str(field.validation_alias.choices[0])
-    text = str(error["msg"]).removeprefix("Value error, ")
     return f"{name}: {text[:1].lower()}{text[1:]}"

@@ -91,6 +91,7 @@ async def test_1200_requests_at_once_are_served_and_the_next_waits_for_less_than
     assert (await site.post("ping", token("mark"))).status_code == 200, "the limit is each principal's own"
 
 
+@pytest.mark.slow
 async def test_no_smaller_cap_refuses_a_burst_that_lofty_keeps_waiting(
     builder: Builder, bench: Bench, two: dict[str, Any]
 ) -> None:

@@ -216,6 +216,7 @@ async def test_a_read_that_nobody_waits_for_any_more_is_dropped_at_lofty_too(
                 rough.kind = "carries"
 
 
+@pytest.mark.slow
 async def test_of_200_callers_of_a_stalling_lofty_those_who_stay_are_answered_and_nothing_is_left_behind(
     start: Callable[..., Web], lofty: Town, rough: Way
 ) -> None:
@@ -456,7 +457,7 @@ async def test_a_body_that_is_too_large_is_answered_413_even_while_it_is_being_s
     async with client(impatient) as http:
         answer = await http.post("/mcp", content=chunks() if chunked else b" " * 1_500_000)
         assert answer.status_code == 413
-        assert "1048576" in answer.text
+        assert "131072" in answer.text
 
 
 @pytest.mark.parametrize(
@@ -560,6 +561,7 @@ def test_a_server_for_every_address_must_be_told_its_names(tmp_path: Path, host:
 # Shared by processes
 
 
+@pytest.mark.slow
 async def test_all_processes_and_principals_with_one_key_keep_its_pace_together(tmp_path: Path) -> None:
     """600 requests a minute are 10 a second, and the first 5 at once."""
     with town(rate_limit=600) as lofty:

@@ -66,7 +66,7 @@ OUTSIDE_THE_TREE = {
     "lofty_mcp.ledger.LedgerError": "turned into LedgerUnavailable where a model would read it",
     "lofty_mcp.client.pacing.MustWait": "turned into RateLimited by the client",
     "lofty_mcp.ledger.WritesPaused": "turned into Refused right before a request would leave",
-    "lofty_mcp.web.door.NotLetIn": "an answer of HTTP, before there is a call",
+    "lofty_mcp.web.callers.NotLetIn": "an answer of HTTP, before there is a call",
     "lofty_mcp.web.keys.KeysUnavailable": "answered 503 before there is a call",
 }
 """Exceptions of ours that no model reads, each with the reason."""

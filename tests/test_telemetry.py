@@ -586,7 +586,8 @@ def test_metrics_without_the_extra_end_with_one_clear_line(tmp_path: Path) -> No
     ended = run("serve", "--sandbox", "--metrics", "0", env=env)
 
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "lofty-mcp: --metrics needs more than is installed; install lofty-mcp[telemetry]\n"
+    assert ended.stderr.startswith("lofty-mcp: --metrics needs more than is installed: ")
+    assert ended.stderr.count("\n") == 1
 
 
 def test_what_is_told_is_documented() -> None:

@@ -16,6 +16,7 @@ from lofty_mcp.client.vocabulary import Seen, Vocabulary
 from lofty_mcp.client.wire import LEAD_PAGE, Hook, looks_full
 from lofty_mcp.errors import NoSuchOperation, NotFound, PermissionDenied, RateLimited, RejectedByLofty
 from lofty_mcp.guard import visibility
+from lofty_mcp.guard.limits import Limits, NoLimits
 from lofty_mcp.guard.pages import OVERLAP, Position, after, in_order, joins, passed
 from lofty_mcp.guard.visibility import Rule, Viewer
 from lofty_mcp.models.leads import LeadRecord, LeadRow
@@ -84,8 +85,9 @@ class VisibleCrm:
     timing: Timing
     member: str | None = None
     """E-mail address of the member whose eyes these are; None: the credential's own user."""
-    missed: Callable[[int], None] = lambda _: None
-    """Told how many leads of an answer are not found, hidden and missing alike."""
+    limits: Limits = field(default_factory=NoLimits)
+    caller: str = ""
+    """The name that `limits` count under."""
     began: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -114,19 +116,19 @@ class VisibleCrm:
         Raises:
             NotFound: it is missing, trashed or hidden; the three cannot be told apart.
         """
-        found = await self._look(lead_id, await self.viewer())
+        found = (await self.leads([lead_id]))[0]
         if found is None:
-            self.missed(1)
-            await self.floor()
             raise NotFound
         return found
 
     async def leads(self, lead_ids: Sequence[str]) -> list[LeadRecord | None]:
         """The leads in the order asked for, None where one does not exist for this viewer."""
         viewer = await self.viewer()
-        found = [await self._look(lead_id, viewer) for lead_id in lead_ids]
-        if None in found:
-            self.missed(found.count(None))
+        async with self.limits.looking(self.caller, len(lead_ids)):
+            found = [await self._look(lead_id, viewer) for lead_id in lead_ids]
+            if missing := found.count(None):
+                self.limits.count_not_found(self.caller, missing)
+        if missing:
             await self.floor()
         return found
 
@@ -148,6 +150,8 @@ class VisibleCrm:
                     break
                 leads.append(row)
                 places.append(at)
+        if not leads:
+            await self.floor()  # nothing found, perhaps since what there is may not be seen
         if len(leads) == limit:
             last = places[-1]
         return Found(leads, places, last, position.delivered, more)

@@ -14,7 +14,8 @@ async def allowed(ctx: ServerRequestContext[App, Any], call_next: CallNext) -> H
         name = str((ctx.params or {}).get("name", ""))
         if name in ctx.lifespan_context.effects and name not in call().tools:
             call().outcome = "invalid"
-            return CallToolResult(content=[TextContent(type="text", text=f"Unknown tool: {name}")], is_error=True)
+            text = f"{name} is not available: this call may only read (mode read). Nothing was changed."
+            return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
     answer = await call_next(ctx)
     if ctx.method == "tools/list" and isinstance(answer, dict) and "tools" in answer:
         mine = call().tools

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from lofty_mcp.app import call
-from lofty_mcp.errors import LedgerUnavailable, LoftyError
+from lofty_mcp.errors import CredentialRejected, LedgerUnavailable, LoftyError
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.ledger import LedgerError
 from lofty_mcp.models.base import View
@@ -25,6 +25,9 @@ from lofty_mcp.models.results import WriteResult
 from lofty_mcp.tools.budget import fit_write
 
 TOO_SLOW = "Lofty took too long to answer. Ask for less, or try again in a moment. Nothing was changed."
+KEY_REFUSED = (
+    "Lofty does not accept your key. Ask the operator of this server, who can see more with `lofty-mcp doctor`."
+)
 UNTRUSTED = {"lofty/untrusted": True}
 """Says of a result that text in it may be written by outsiders."""
 
@@ -99,6 +102,8 @@ class ClosedTool(Tool):
         match cause:
             case MCPError():
                 raise cause
+            case CredentialRejected() if call().caller.principal is not None:
+                return self._failed(KEY_REFUSED, "CredentialRejected")
             case LoftyError():
                 return self._failed(str(cause), type(cause).__name__)
             case LedgerError():

@@ -39,7 +39,7 @@ async def whoami() -> Whoami:
         viewer_note=_viewer_note(viewer),
         mode=current.mode,
         toolsets=list(current.toolsets),
-        may=list(current.tools),
+        may=current.may,
         asks_before=_asks_before(current),
         sandbox=current.app.sandbox,
         version=version("lofty-mcp"),
@@ -75,7 +75,7 @@ def _asks_before(current: Call) -> list[str]:
     if current.mode in (Mode.READ, Mode.AUTO):
         return []
     line_drawn = Effect[current.app.settings.ask_from.upper()]
-    asked = {effect for effect in current.tools.values() if effect >= line_drawn}
+    asked = {current.tools[name] for name in current.may if current.tools[name] >= line_drawn}
     return [effect.name.lower() for effect in sorted(asked) if effect is not Effect.READ]
 
 

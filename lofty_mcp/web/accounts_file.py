@@ -60,7 +60,8 @@ class _Entry(BaseModel):
     @model_validator(mode="after")
     def _recognisable(self) -> "_Entry":
         if (self.token_sha256 is None) == (self.subject is None):
-            raise ValueError("give either token_sha256 or subject")
+            what = "neither token_sha256 nor" if self.subject is None else "both token_sha256 and"
+            raise ValueError(f"it has {what} subject; give one of the two")
         return self
 
 
@@ -120,7 +121,7 @@ async def resolve(entries: Mapping[str, _Entry], environment_key: str | None = N
         try:
             key = SecretStr(clean_key(await _secret(entry.credential)))
         except (ValueError, OSError, UnicodeDecodeError) as error:
-            reason = error if type(error) is ValueError else "it cannot be read"
+            reason = error if type(error) is ValueError else getattr(error, "strerror", None) or "it is no text"
             raise BadSettings(f"accounts file: principal {name!r}: credential: {reason}") from None
         if not key.get_secret_value():
             raise BadSettings(f"accounts file: principal {name!r}: credential: it is empty")
@@ -138,6 +139,8 @@ class AccountsFile:
 
     path: Path
     environment_key: str | None = None
+    has_issuer: bool = True
+    """Whether anybody can come with a JWT."""
     on_change: Callable[[Directory], None] = lambda _: None
     _stamp: tuple[int, ...] | None = None
     _directory: Directory | BadSettings | None = None
@@ -161,7 +164,13 @@ class AccountsFile:
     async def _read(self) -> None:
         self._stamp = self._look()
         try:
-            self._directory = await resolve(parse(self._text()), self.environment_key)
+            entries = parse(self._text())
+            if not self.has_issuer and (named := [name for name, entry in entries.items() if entry.subject]):
+                raise BadSettings(
+                    f"accounts file: principal {named[0]!r} has a subject, but LOFTY_MCP_ISSUER is not set, so nobody "
+                    "can come with a JWT"
+                )
+            self._directory = await resolve(entries, self.environment_key)
         except BadSettings as error:
             log.error("the accounts file cannot be used, so nobody is let in")
             self._directory = error
@@ -177,8 +186,10 @@ class AccountsFile:
             if len(content) > LARGEST_FILE:
                 raise BadSettings("accounts file: larger than 1 MiB")
             return content.decode()
-        except (OSError, UnicodeDecodeError):
-            raise BadSettings("accounts file: it cannot be read (LOFTY_MCP_ACCOUNTS)") from None
+        except UnicodeDecodeError:
+            raise BadSettings("accounts file: it is not UTF-8") from None
+        except OSError as error:
+            raise BadSettings(f"LOFTY_MCP_ACCOUNTS: {self.path} cannot be read: {error.strerror}") from None
 
     def _look(self) -> tuple[int, ...]:
         try:
@@ -229,6 +240,13 @@ def _sentence(error: ValidationError) -> str:
     found = error.errors(include_input=False, include_url=False)[0]
     where = ".".join(str(part) for part in found["loc"][:1])
     text = str(found["msg"]).removeprefix("Value error, ")
-    if found["type"] == "extra_forbidden":
-        return f"there is no setting {where}; valid are {', '.join(_Entry.model_fields)}"
+    match found["type"]:
+        case "extra_forbidden":
+            return f"there is no setting {where}; valid are {', '.join(_Entry.model_fields)}"
+        case "missing":
+            return f"{where} is missing; it is env:NAME, file:PATH or command:PROGRAM"
+        case "string_pattern_mismatch" if where == "token_sha256":
+            return f"{where}: must be the 64 hex digits of the token's SHA-256 and nothing else"
+        case "string_pattern_mismatch":
+            return f"{where}: must be an e-mail address"
     return f"{where}: {text[:1].lower()}{text[1:]}" if where else text

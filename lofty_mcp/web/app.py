@@ -11,7 +11,7 @@ import httpx2
 from mcp.server import MCPServer
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import Route, request_response
 
 from lofty_mcp import tools
 from lofty_mcp.app import App
@@ -20,10 +20,11 @@ from lofty_mcp.server import build_server
 from lofty_mcp.settings import BadSettings, Settings, is_loopback
 from lofty_mcp.web.accounts_file import AccountsFile, Directory
 from lofty_mcp.web.bounds import PATIENCE_SECONDS, Bounded, security
-from lofty_mcp.web.door import CALLER, METADATA, Door, Listed, OneToken, Recogniser
+from lofty_mcp.web.callers import Listed, OneToken, Recogniser
+from lofty_mcp.web.door import CALLER, Door
 from lofty_mcp.web.fair_use import FairUse
 from lofty_mcp.web.health import Readiness, alive
-from lofty_mcp.web.metadata import Resource
+from lofty_mcp.web.metadata import METADATA, Resource
 
 if TYPE_CHECKING:
     from lofty_mcp.web.bearer_jwt import JwtVerifier
@@ -37,6 +38,9 @@ class Web:
 
     asgi: Starlette
     accounts: AccountsFile | None
+    verifier: "JwtVerifier | None" = None
+    keys_at: str = ""
+    """Where the issuer's keys are: an address or a path."""
     running: list[App] = field(default_factory=list)
     """The one App while the application is up."""
 
@@ -48,7 +52,7 @@ class Web:
     def stop_waiting(self) -> None:
         """End the open streams and the writes whose turn has not come; after `stop_writing`, and in the event loop."""
         for app in self.running:
-            for scope in list(app.waiting):
+            for scope in [*app.waiting, *app.streams]:
                 scope.cancel()
 
 
@@ -72,14 +76,17 @@ def build_web(
             "LOFTY_MCP_ALLOWED_HOSTS: name the hosts this server is reached by, since it listens on every address"
         )
     if not open_door and settings.token is None and settings.accounts is None:
-        raise BadSettings("nobody could sign in: set LOFTY_MCP_TOKEN or LOFTY_MCP_ACCOUNTS")
+        raise BadSettings(
+            "nobody could sign in: set LOFTY_MCP_TOKEN or LOFTY_MCP_ACCOUNTS (only on this machine, such as 127.0.0.1, "
+            "is a token made, and none asked for by a sandbox)"
+        )
     running: list[App] = []
     fair_use = FairUse(settings)
     server = build_server(settings, caller=CALLER.get, limits=fair_use, on_start=running.append, **built)
     manager = _manager(server, settings)
     accounts = _accounts(settings, running) if settings.accounts else None
-    keys_http = _keys_http(settings) if settings.issuer else None
-    verifier = _verifier(settings, keys_http)
+    to_issuer = keys_http(settings) if settings.issuer else None
+    verifier = verifier_of(settings, to_issuer)
     resource = Resource(settings.issuer, settings.audience, settings.allowed_hosts)
     door = Door(
         StreamableHTTPASGIApp(manager),
@@ -91,7 +98,7 @@ def build_web(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with keys_http or nullcontext(), manager.run():
+        async with to_issuer or nullcontext(), manager.run():
             try:
                 yield
             finally:
@@ -99,18 +106,19 @@ def build_web(
                     await verifier.aclose()
 
     allowed = security(host, settings.allowed_hosts)
+    told = Bounded(request_response(resource.document), allowed, 0, patience)
     asgi = Starlette(
         routes=[
             Route("/mcp", Bounded(door, allowed, settings.body_bytes, patience)),
             Route("/healthz", alive),
-            Route("/readyz", Readiness(lambda: running[0] if running else None).answer),
-            Route(METADATA, resource.document),
-            Route(METADATA + "/{path:path}", resource.document),
+            Route("/readyz", Readiness(lambda: running[0] if running else None, accounts, verifier).answer),
+            Route(METADATA, told),
+            Route(METADATA + "/{path:path}", told),
         ],
         lifespan=lifespan,
     )
     asgi.router.redirect_slashes = False  # it would send a caller to whatever Host they named
-    return Web(asgi, accounts, running)
+    return Web(asgi, accounts, verifier, settings.jwks or "", running)
 
 
 def _manager(server: MCPServer[App], settings: Settings) -> Any:
@@ -123,18 +131,23 @@ def _accounts(settings: Settings, running: list[App]) -> AccountsFile:
     key = clean_key(settings.api_key.get_secret_value()) if settings.token and settings.api_key else None
 
     def forget_the_rest(directory: Directory) -> None:
+        left = {None, *directory}
         for app in running:
             app.accounts.keep(directory)
+            for stream in [scope for scope, whose in app.streams.items() if whose not in left]:
+                stream.cancel()
 
-    return AccountsFile(settings.accounts or Path(), key, forget_the_rest)
+    return AccountsFile(settings.accounts or Path(), key, bool(settings.issuer), forget_the_rest)
 
 
-def _keys_http(settings: Settings) -> httpx2.AsyncClient:
+def keys_http(settings: Settings) -> httpx2.AsyncClient:
+    """What the issuer's keys are fetched with."""
     local = is_loopback(urlsplit(settings.jwks or "").hostname or "")
     return httpx2.AsyncClient(follow_redirects=False, trust_env=not local)
 
 
-def _verifier(settings: Settings, http: httpx2.AsyncClient | None) -> "JwtVerifier | None":
+def verifier_of(settings: Settings, http: httpx2.AsyncClient | None) -> "JwtVerifier | None":
+    """What judges JWTs, if any are accepted."""
     if http is None or not (settings.issuer and settings.audience and settings.jwks):
         return None
     # It brings a library of cryptography, and a start without an issuer need not wait for that.

@@ -18,7 +18,7 @@ import jwt
 from jwt.exceptions import InvalidSubjectError
 
 from lofty_mcp.web.jwks import ALGORITHMS, Key
-from lofty_mcp.web.keys import FETCH_SECONDS, open_keys
+from lofty_mcp.web.keys import FETCH_SECONDS, KeysUnavailable, open_keys
 
 MAX_TOKEN = 8192
 """Characters of the longest token that is looked at."""
@@ -113,6 +113,14 @@ class JwtVerifier:
             return found
         log.info("inbound token refused", extra={"outcome": found.value})
         return None
+
+    async def has_keys(self) -> bool:
+        """Whether tokens can be judged at all just now."""
+        try:
+            await self._keys.find(None, "")
+        except KeysUnavailable:
+            return False
+        return True
 
     async def aclose(self) -> None:
         """End a fetch of keys under way, before its client is closed."""

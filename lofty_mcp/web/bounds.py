@@ -1,18 +1,27 @@
 """What a request may look like before anybody looks at who sent it: small, timely, and to one of our names."""
 
+import logging
+import re
 from collections.abc import Sequence
 
 import anyio
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PATIENCE_SECONDS = 10.0
 LARGEST_HEADERS = 32_768
 MOST_HEADERS = 100
-HEARD_OUT = 4
-"""How many times the largest body may arrive before the connection is closed on it."""
+HEARD_OUT = 4 * 2**20
+"""Bytes of a body that is too large which may arrive before the connection is closed on it."""
+
+HOST = r"(?:\[[0-9a-f:.]+\]|[\w.-]+)(?::\d{1,5})?"
+NOT_OURS = {
+    421: "This server is not reached by that host name. Its operator can name it in LOFTY_MCP_ALLOWED_HOSTS.",
+    403: "This server does not answer pages of that origin. Its operator can name hosts in LOFTY_MCP_ALLOWED_HOSTS.",
+}
+log = logging.getLogger(__name__)
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
@@ -52,7 +61,7 @@ class Bounded:
             await PlainTextResponse("The headers are too large.", 431)(scope, receive, send)
             return
         scope["headers"] = [(name, _trimmed(name, value)) for name, value in scope["headers"]]
-        if (refusal := await self._allowed.validate_request(Request(scope))) is not None:
+        if (refusal := await self._not_ours(Request(scope))) is not None:
             await refusal(scope, receive, send)
             return
         try:
@@ -69,13 +78,25 @@ class Bounded:
         scope["lofty.body"] = body
         await self._app(scope, _again(body, receive), send)
 
+    async def _not_ours(self, request: Request) -> Response | None:
+        """The refusal of a request to a name that is not ours, or from a page that is not; else None."""
+        hosts, origins = request.headers.getlist("host"), request.headers.getlist("origin")
+        plain = len(hosts) == 1 and re.fullmatch(HOST, hosts[0]) and len(origins) <= 1
+        plain = plain and all(re.fullmatch(f"https?://{HOST}", origin) for origin in origins)
+        refusal = await self._allowed.validate_request(request)
+        if plain and refusal is None:
+            return None
+        log.info("a Host or Origin that is not allowed was refused", extra={"setting": "LOFTY_MCP_ALLOWED_HOSTS"})
+        status = refusal.status_code if refusal is not None else 421
+        return PlainTextResponse(NOT_OURS[status], status)
+
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
         """The whole body; None if it is too large.
 
         Such a body is read for a while all the same: whoever is still sending would not see the answer.
         """
         announced = dict(scope["headers"]).get(b"content-length", b"0")
-        most = self._largest_body * HEARD_OUT
+        most = max(self._largest_body, HEARD_OUT)
         if not announced.isdigit() or int(announced) > most:
             return None
         body, size, more = bytearray(), 0, True
@@ -100,6 +121,8 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 def _trimmed(name: bytes, value: bytes) -> bytes:
+    if name in (b"host", b"origin"):
+        return value.lower()
     return value.strip(b" \t") if name.startswith(b"mcp-") else value
 
 

@@ -4,13 +4,11 @@ RFC 6750 (bearer tokens), RFC 9728 (where to get one), and MCP's authorization c
 Authorization header only, goes nowhere else, and a missing scope is told in a way that a client can act on.
 """
 
-import hmac
 import json
 import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs
 
 from mcp.server.auth.middleware.auth_context import auth_context_var
@@ -22,19 +20,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lofty_mcp.accounts import Caller
 from lofty_mcp.guard.effects import Effect
-from lofty_mcp.settings import BadSettings, Mode
-from lofty_mcp.web.accounts_file import AccountsFile
-from lofty_mcp.web.fair_use import FairUse
+from lofty_mcp.settings import Mode
+from lofty_mcp.web.callers import READ, WRITE, NotLetIn, Recogniser
+from lofty_mcp.web.fair_use import FairUse, UsedUp
 
-if TYPE_CHECKING:
-    from lofty_mcp.web.bearer_jwt import JwtVerifier
-
-READ, WRITE = "leads:read", "leads:write"
-METADATA = "/.well-known/oauth-protected-resource"
 MODE_HEADER = "lofty-mode"
 """With it a request is held to a tighter mode than its account's: `read`, `ask` or `code`."""
+LISTEN = "subscriptions/listen"
 TOO_MANY = -31_029
 """JSON-RPC code of an answer with status 429; outside the ranges that MCP reserves."""
+LONGEST_ID = 100
 
 CALLER: ContextVar[Caller] = ContextVar("caller")
 """Who sent the request being served. It has no default: whoever did not come through the door is nobody."""
@@ -42,64 +37,13 @@ CALLER: ContextVar[Caller] = ContextVar("caller")
 log = logging.getLogger(__name__)
 
 
-class NotLetIn(Exception):
-    """The request ends here, with this answer."""
-
-    def __init__(self, status: int, error: str | None, description: str, *, scope: str | None = None) -> None:
-        super().__init__(description)
-        self.status = status
-        self.error = error
-        self.description = description
-        self.scope = scope
-
-
-class Recogniser(Protocol):
-    """A way to know who shows a token."""
-
-    async def __call__(self, token: str) -> Caller | None:
-        """Who shows `token`, None if this way does not know; raises NotLetIn to end the search."""
-
-
 @dataclass(frozen=True)
-class OneToken:
-    """The one token of the environment's caller."""
+class Asked:
+    """What the door has to know of a message."""
 
-    token: str
-
-    async def __call__(self, token: str) -> Caller | None:
-        """The environment's caller, if it is that token."""
-        return Caller() if hmac.compare_digest(token.encode(), self.token.encode()) else None
-
-
-@dataclass(frozen=True)
-class Listed:
-    """The principals of the accounts file, by static token or by the subject of a JWT."""
-
-    accounts: AccountsFile
-    verifier: "JwtVerifier | None"
-
-    async def __call__(self, token: str) -> Caller | None:
-        """The principal, if there is one."""
-        try:
-            directory = await self.accounts.directory()
-        except BadSettings:
-            raise NotLetIn(503, None, "The accounts file cannot be used; the server's log says why.") from None
-        if (principal := directory.of_token(token)) is not None:
-            return Caller(principal)
-        if self.verifier is None:
-            return None
-        from lofty_mcp.web.keys import KeysUnavailable  # there already, now that there is a verifier
-
-        try:
-            claims = await self.verifier.verify(token)
-        except KeysUnavailable:
-            raise NotLetIn(503, None, "The issuer's keys cannot be had just now. Try again in a moment.") from None
-        found = directory.by_subject.get(claims.subject) if claims else None
-        if claims is None or found is None:
-            return None
-        if READ not in claims.scopes:
-            raise NotLetIn(403, "insufficient_scope", f"This needs the scope {READ}.", scope=READ)
-        return Caller(found, may_write=WRITE in claims.scopes)
+    id: str | int | None = None
+    method: str | None = None
+    tool: str | None = None
 
 
 class Door:
@@ -122,18 +66,22 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request whose body lies in the scope."""
-        request = Request(scope)
-        message = _message(scope["lofty.body"])
+        request, body = Request(scope), scope.pop("lofty.body")
         try:
             caller = await self._caller(request)
-            self._step_up(caller, message)
+            asked = read(body)  # nobody's words are parsed before it is known whose they are
+            self._step_up(caller, asked)
         except NotLetIn as refusal:
             await self._answer(refusal, request)(scope, receive, send)
             return
-        wait = self._fair_use.take_request(caller.name) or self._used_up(caller, message)
-        with self._fair_use.open_request(caller.name) as has_place:
-            if wait or not has_place:
-                await _too_many(wait or 1, message)(scope, receive, send)
+        del body
+        if scope["method"] != "POST":  # without sessions there is nothing to stream to, and none to end
+            await Response(status_code=405, headers={"allow": "POST"})(scope, receive, send)
+            return
+        with self._fair_use.open_request(caller.name, stream=asked.method == LISTEN) as full:
+            used_up = full or self._fair_use.take_request(caller.name) or self._no_more_writes(caller, asked)
+            if used_up is not None:
+                await _too_many(used_up, asked.id)(scope, receive, send)
                 return
             await self._serve(caller, scope, receive, send)
 
@@ -151,11 +99,11 @@ class Door:
 
     async def _caller(self, request: Request) -> Caller:
         caller = await self._recognised(request) if self._recognisers else Caller()
-        asked = request.headers.get(MODE_HEADER)
-        if asked is None:
+        asked = ",".join(request.headers.getlist(MODE_HEADER))
+        if not asked:
             return caller
         try:
-            return replace(caller, mode=Mode(asked.strip().lower()))
+            return replace(caller, mode=Mode.tightest(*(Mode(word.strip().lower()) for word in asked.split(","))))
         except ValueError:
             valid = ", ".join(Mode)
             raise NotLetIn(400, "invalid_request", f"There is no such mode in Lofty-Mode; valid are {valid}.") from None
@@ -180,17 +128,15 @@ class Door:
             401, "invalid_token", "The token is not known here, has expired, or was not meant for this server."
         )
 
-    def _step_up(self, caller: Caller, message: Mapping[str, Any]) -> None:
-        if not caller.may_write and self._writes(message):
+    def _step_up(self, caller: Caller, asked: Asked) -> None:
+        if not caller.may_write and self._writes(asked):
             raise NotLetIn(403, "insufficient_scope", f"This tool needs the scope {WRITE}.", scope=f"{READ} {WRITE}")
 
-    def _used_up(self, caller: Caller, message: Mapping[str, Any]) -> int:
-        return self._fair_use.wait_for_writes(caller.name) if self._writes(message) else 0
+    def _no_more_writes(self, caller: Caller, asked: Asked) -> UsedUp | None:
+        return self._fair_use.no_more_writes(caller.name) if self._writes(asked) else None
 
-    def _writes(self, message: Mapping[str, Any]) -> bool:
-        params = message.get("params")
-        name = params.get("name") if message.get("method") == "tools/call" and isinstance(params, dict) else None
-        return isinstance(name, str) and self._effects.get(name, Effect.READ) is not Effect.READ
+    def _writes(self, asked: Asked) -> bool:
+        return asked.tool is not None and self._effects.get(asked.tool, Effect.READ) is not Effect.READ
 
     def _answer(self, refusal: NotLetIn, request: Request) -> Response:
         body = {"error": refusal.error or "unauthorized", "error_description": refusal.description}
@@ -203,17 +149,26 @@ class Door:
         return JSONResponse(body, refusal.status, headers)
 
 
-def _message(body: bytes) -> Mapping[str, Any]:
+def read(body: bytes) -> Asked:
+    """What a message asks for, as far as it can be read; the MCP server says what is wrong with it."""
     try:
-        message = json.loads(body) if body else {}
+        message = json.loads(body) if body else None
     except (ValueError, RecursionError):
-        return {}
-    return message if isinstance(message, dict) else {}
+        return Asked()
+    if not isinstance(message, dict):
+        return Asked()
+    number, method, params = message.get("id"), message.get("method"), message.get("params")
+    if isinstance(number, str) and not (number.isprintable() and len(number) <= LONGEST_ID):
+        number = None
+    tool = params.get("name") if method == "tools/call" and isinstance(params, dict) else None
+    return Asked(
+        number if isinstance(number, str | int) else None,
+        method if isinstance(method, str) else None,
+        tool if isinstance(tool, str) else None,
+    )
 
 
-def _too_many(seconds: int, message: Mapping[str, Any]) -> Response:
-    said = f"This is more than the limits of this account allow. Try again in {seconds} s."
-    error = {"code": TOO_MANY, "message": said, "data": {"retryAfter": seconds}}
-    number = message.get("id")
-    shown = number if isinstance(number, str | int) else None
-    return JSONResponse({"jsonrpc": "2.0", "id": shown, "error": error}, 429, {"retry-after": str(seconds)})
+def _too_many(used_up: UsedUp, number: str | int | None) -> Response:
+    said = f"{used_up.why} Try again in {used_up.seconds} s."
+    error = {"code": TOO_MANY, "message": said, "data": {"retryAfter": used_up.seconds}}
+    return JSONResponse({"jsonrpc": "2.0", "id": number, "error": error}, 429, {"retry-after": str(used_up.seconds)})

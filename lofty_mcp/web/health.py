@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import anyio
 import httpx2
@@ -9,6 +10,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from lofty_mcp.app import App
+from lofty_mcp.settings import BadSettings
+from lofty_mcp.web.accounts_file import AccountsFile
+
+if TYPE_CHECKING:
+    from lofty_mcp.web.bearer_jwt import JwtVerifier
 
 PROBE_SECONDS = 3.0
 FRESH_SECONDS = 5.0
@@ -22,9 +28,14 @@ async def alive(_: Request) -> Response:
 
 @dataclass
 class Readiness:
-    """Whether Lofty answers at all, and whether the ledger takes writes; no credential is shown for it."""
+    """Whether Lofty answers at all, whether the ledger takes writes, and whether callers can be recognised.
+
+    No credential is shown for it.
+    """
 
     app: Callable[[], App | None]
+    accounts: AccountsFile | None = None
+    verifier: "JwtVerifier | None" = None
     clock: Callable[[], float] = anyio.current_time
     _found: dict[str, bool] = field(default_factory=dict)
     _until: float = float("-inf")
@@ -45,7 +56,20 @@ class Readiness:
         app = self.app()
         if app is None:
             return {"lofty": False, "ledger": False}
-        return {"lofty": await _answers(app.accounts.http), "ledger": await app.ledger.writable()}
+        found = {"lofty": await _answers(app.accounts.http), "ledger": await app.ledger.writable()}
+        if self.accounts is not None:
+            found["accounts"] = await _is_usable(self.accounts)
+        if self.verifier is not None:
+            found["keys"] = await self.verifier.has_keys()
+        return found
+
+
+async def _is_usable(accounts: AccountsFile) -> bool:
+    try:
+        await accounts.directory()
+    except BadSettings:
+        return False
+    return True
 
 
 async def _answers(http: httpx2.AsyncClient) -> bool:

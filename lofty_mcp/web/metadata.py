@@ -6,7 +6,9 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from lofty_mcp.web.door import METADATA, READ, WRITE
+from lofty_mcp.web.callers import READ, WRITE
+
+METADATA = "/.well-known/oauth-protected-resource"
 
 
 @dataclass(frozen=True)

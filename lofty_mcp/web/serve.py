@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import secrets
 import signal
@@ -24,7 +25,10 @@ from lofty_mcp.settings import BadSettings, Settings, is_loopback
 from lofty_mcp.web.app import Web, build_web
 from lofty_mcp.web.bounds import LARGEST_HEADERS, PATIENCE_SECONDS
 
+KEYS = "LOFTY_MCP_JWKS"
 IDLE_SECONDS = 30
+SPARE_FILES = 256
+"""For connections to Lofty, the ledger and all else that is not a caller."""
 GRACE_SECONDS = 4
 LAST_RESORT_SECONDS = 4.5
 """After that the process ends whatever is under way: a write that was sent is in the ledger and is looked up later."""
@@ -56,6 +60,11 @@ def run(
         open_door = sandbox is not None
         made = None if open_door else secrets.token_urlsafe(32)
         settings = settings.model_copy(update={"token": SecretStr(made) if made else None})
+    if settings.token and settings.accounts and not settings.has_credential:
+        raise BadSettings(
+            "LOFTY_MCP_TOKEN is for the Lofty credential of the environment, and none is set: set LOFTY_API_KEY, or "
+            "leave LOFTY_MCP_TOKEN out"
+        )
     anyio.run(partial(check, settings, credential=bool(settings.token or open_door)))
     web = build_web(
         settings, host=host, open_door=bool(open_door), patience=patience, transport=transport, sandbox=sandbox
@@ -80,7 +89,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise BadSettings(f"port {port} of {host} cannot be used: {error.strerror}") from None
+        why = os.strerror(error.errno) if error.errno else "no such address"
+        raise BadSettings(f"port {port} of {host} cannot be used: {why}. --port and --host choose another") from None
 
 
 def address(listener: socket.socket) -> str:
@@ -103,15 +113,28 @@ def serve(web: Web, listener: socket.socket, connections: int, on_ready: Callabl
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         limit_concurrency=connections,
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    _make_room(connections)
     if threading.current_thread() is threading.main_thread():
         # uvicorn raises the signal again once it has stopped; by then it must do nothing.
         signal.signal(signal.SIGTERM, _ignore)
     with listener, suppress(KeyboardInterrupt):
         _Server(config, web, on_ready).run(sockets=[listener])
+
+
+def _make_room(connections: int) -> None:
+    """Raise this process's own limit of open files, where it has one, so that the connections fit."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        needed = connections + SPARE_FILES
+        if soft < needed:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (needed if hard < 0 else min(needed, hard), hard))
 
 
 class _Server(uvicorn.Server):
@@ -124,6 +147,10 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if self._web.accounts is not None:
             await self._web.accounts.directory()
+        if self._web.verifier is not None and not await self._web.verifier.has_keys():
+            if "://" not in self._web.keys_at:
+                raise BadSettings(f'{KEYS}: {self._web.keys_at} cannot be read, or is no JWKS: {{"keys": [...]}}')
+            log.warning("the issuer's keys cannot be had, so nobody with a JWT is let in", extra={"setting": KEYS})
         await super().startup(sockets)
         if hasattr(signal, "SIGHUP"):
             with suppress(ValueError, RuntimeError):  # not in the main thread
@@ -160,6 +187,7 @@ class _Impatient(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._head = 0
+        self._behind = -math.inf  # counted with the fast parser only; the other one has a bound of its own
         self._late: asyncio.TimerHandle | None = self.loop.call_later(self.patience, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -170,12 +198,29 @@ class _Impatient(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         if not self._is_answering():
             self._head += len(data)
             self._late = self._late or self.loop.call_later(self.patience, self.transport.close)
+        self._behind += len(data)
         super().data_received(data)
         if self._is_answering():
             self._head = 0
             self._in_time()
-        elif self._head > LARGEST_HEADERS:
+        if max(self._head, self._behind) > LARGEST_HEADERS:
             self.transport.close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._complete = False
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._complete, self._behind = True, 0.0
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        self._behind = 0.0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._complete:  # what comes behind the body is no header, and of no end
+            super().on_header(name, value)
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
