@@ -17,7 +17,10 @@ import pytest
 from mcp import Client, MCPError
 from mcp.types import TextContent
 
+from lofty_mcp.accounts import Caller
+from lofty_mcp.ledger.sqlite import SqliteLedger
 from lofty_mcp.logs import JsonFormatter
+from lofty_mcp.server import build_server
 from lofty_mcp.settings import BadSettings, load
 from lofty_mcp.web.app import build_web
 from tests.support.issuer import Issuer
@@ -482,6 +485,34 @@ async def test_me_is_the_member_a_principal_acts_for(builder: Builder) -> None:
     assert found
     own = str(builder.bench.user_id(ANA))
     assert {str(builder.bench.world.lead(int(row["lead_id"]))["assignedUserId"]) for row in found} == {own}
+
+
+async def test_a_caller_who_may_not_write_is_refused_behind_the_door_too(bench: Bench) -> None:
+    settings = load(api_key=bench.world.key_of(ANA), base_url="http://127.0.0.1", state_dir=bench.state, mode="auto")
+    server = build_server(settings, transport=bench.network, caller=lambda: Caller(may_write=False))
+    async with Client(server) as client:
+        call = {"lead_ids": [bench.visible_lead(stage="New Lead")], "stage": "Contacted"}
+        refused = error(await client.call_tool("update_stage", call))
+
+    assert "leads:write" in refused
+    assert bench.sent() == []
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_while_writes_are_paused_nobody_is_asked_in_vain(bench: Bench, era: str) -> None:
+    ledger = await SqliteLedger.open(bench.state / "ledger.db")
+    await ledger.pause(True)
+    person = Person()
+    async with bench.client(era=era, person=person) as client:
+        call = {"lead_ids": [bench.visible_lead(stage="New Lead")], "stage": "Contacted"}
+        refused = error(await client.call_tool("update_stage", call))
+        await ledger.pause(False)
+        done = data(await client.call_tool("update_stage", call))
+    await ledger.close()
+
+    assert "paused" in refused
+    assert done["status"] == "done"
+    assert len(person.asked) == 1
 
 
 # What becomes of tokens

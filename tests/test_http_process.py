@@ -299,13 +299,14 @@ async def lofties(start: Callable[..., Web], lofty: Town, count: int, **settings
         assert [line for web in webs for line in troubles(web)] == []
 
 
-async def test_a_sick_lofty_holds_no_read_past_its_deadline(start: Callable[..., Web], lofty: Town) -> None:
-    late: dict[Kind, dict[str, float]] = {kind: {} for kind in SICK}
+async def lateness(start: Callable[..., Web], lofty: Town) -> dict[tuple[Kind, str], float]:
+    """By how many seconds each read of each sick Lofty misses its deadline, all of them at once."""
+    late: dict[tuple[Kind, str], float] = {}
 
     async def one(kind: Kind, http: httpx2.AsyncClient, name: str, lead_id: str) -> None:
         began = time.monotonic()
         told = rpc.said(await http.post("/mcp", **CALLS[name](lead_id)))
-        late[kind][name] = time.monotonic() - began - 2
+        late[kind, name] = time.monotonic() - began - 2
         if name not in ("completion", "prompt"):
             assert told.get("error") or told["result"]["isError"], "nothing was known to answer with"
 
@@ -316,11 +317,19 @@ async def test_a_sick_lofty_holds_no_read_past_its_deadline(start: Callable[...,
                 for name in CALLS:
                     group.start_soon(one, kind, http, name, lead_id)
         assert all(rough.asked >= 4 for rough, _, _ in found), "as many as are let out at once"
-    for seconds in late.values():
-        assert seconds.pop("prompt") < -1, "a prompt asks nobody"
-        # Measured: under 0.02. Each bound leaves room for a busy machine; what is late by design is late every time.
-        assert max(seconds.values()) < 1, late
-        assert statistics.median(seconds.values()) < 0.3, late
+    return late
+
+
+async def test_a_sick_lofty_holds_no_read_past_its_deadline(start: Callable[..., Web], lofty: Town) -> None:
+    late = await lateness(start, lofty)
+    # Measured: under 0.02. What a busy machine makes late is so once; what is late by design is late every time.
+    for _ in range(4):
+        if max(late.values()) < 0.1:
+            break
+        again = await lateness(start, lofty)
+        late = {read: min(seconds, again[read]) for read, seconds in late.items()}
+    assert max(late.values()) < 0.1, late
+    assert all(seconds < -1 for (_, name), seconds in late.items() if name == "prompt"), "a prompt asks nobody"
 
 
 @pytest.mark.slow
@@ -451,11 +460,11 @@ async def test_a_body_that_is_too_large_is_answered_413_even_while_it_is_being_s
     impatient: Web, *, chunked: bool
 ) -> None:
     async def chunks() -> AsyncIterator[bytes]:
-        for _ in range(150):
+        for _ in range(40):
             yield b" " * 10_000
 
     async with client(impatient) as http:
-        answer = await http.post("/mcp", content=chunks() if chunked else b" " * 1_500_000)
+        answer = await http.post("/mcp", content=chunks() if chunked else b" " * 400_000)
         assert answer.status_code == 413
         assert "131072" in answer.text
 

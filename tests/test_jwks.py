@@ -10,7 +10,7 @@ import anyio
 import httpx2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lofty_mcp.web.bearer_jwt import Claims
@@ -455,6 +455,7 @@ KTY = st.fixed_dictionaries({"kty": st.sampled_from(["RSA", "EC", "OKP", "oct"])
 CRV = st.fixed_dictionaries({"crv": st.sampled_from(["P-256", "Ed25519", "P-521"])})
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # which on a busy machine any is
 @given(st.lists(st.tuples(KTY, CRV, st.dictionaries(FIELDS, VALUES | st.binary(max_size=70).map(b64))), max_size=3))
 def test_no_document_of_odd_entries_raises(entries: list[tuple[dict[str, Any], ...]]) -> None:
     document = json.dumps({"keys": [a | b | c for a, b, c in entries]}).encode()

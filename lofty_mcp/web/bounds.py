@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 PATIENCE_SECONDS = 10.0
 LARGEST_HEADERS = 32_768
 MOST_HEADERS = 100
+LARGEST_QUERY = 8_192
 HEARD_OUT = 4 * 2**20
 """Bytes of a body that is too large which may arrive before the connection is closed on it."""
 
@@ -57,6 +58,9 @@ class Bounded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
         sizes = [len(name) + len(value) for name, value in scope["headers"]]
+        if len(scope["query_string"]) > LARGEST_QUERY:
+            await PlainTextResponse("The address is too long.", 414)(scope, receive, send)
+            return
         if sum(sizes) > LARGEST_HEADERS or len(sizes) > MOST_HEADERS:
             await PlainTextResponse("The headers are too large.", 431)(scope, receive, send)
             return
@@ -81,13 +85,16 @@ class Bounded:
     async def _not_ours(self, request: Request) -> Response | None:
         """The refusal of a request to a name that is not ours, or from a page that is not; else None."""
         hosts, origins = request.headers.getlist("host"), request.headers.getlist("origin")
-        plain = len(hosts) == 1 and re.fullmatch(HOST, hosts[0]) and len(origins) <= 1
-        plain = plain and all(re.fullmatch(f"https?://{HOST}", origin) for origin in origins)
         refusal = await self._allowed.validate_request(request)
-        if plain and refusal is None:
+        if len(hosts) != 1 or not re.fullmatch(HOST, hosts[0]):
+            status = 421
+        elif len(origins) > 1 or not all(re.fullmatch(f"https?://{HOST}", origin) for origin in origins):
+            status = 403
+        elif refusal is not None:
+            status = refusal.status_code
+        else:
             return None
         log.info("a Host or Origin that is not allowed was refused", extra={"setting": "LOFTY_MCP_ALLOWED_HOSTS"})
-        status = refusal.status_code if refusal is not None else 421
         return PlainTextResponse(NOT_OURS[status], status)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
