@@ -36,6 +36,7 @@ def test_the_demo_shows_every_promise_and_heeds_no_setting_of_its_environment(tm
     assert not state.exists()
 
 
+@pytest.mark.slow
 def test_a_demo_with_the_gate_open_exits_1_at_the_hidden_lead(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(OPEN_GATE, encoding="utf-8")
     env = environment(tmp_path / "state")

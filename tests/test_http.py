@@ -266,31 +266,30 @@ async def test_a_token_without_any_scope_of_ours_reads_nothing(
 MODES = ("read", "ask", "code", "auto")
 
 
-@pytest.mark.parametrize(("operator", "account", "asked"), list(product(MODES, MODES, (None, *MODES))))
+@pytest.mark.parametrize(("operator", "account"), list(product(MODES, MODES)))
 async def test_the_tightest_mode_of_operator_account_and_request_holds(
-    builder: Builder, operator: str, account: str, asked: str | None
+    builder: Builder, operator: str, account: str
 ) -> None:
     path = builder.write_accounts(accounts(ana={"credential": "env:KEY_ANA", "mode": account}))
-    headers = {"lofty-mode": asked} if asked else {}
-    async with builder.site(accounts=path, mode=operator) as site, site.client(token("ana"), headers=headers) as client:
-        told = data(await client.call_tool("who_am_i", {}))
-        listed = {tool.name for tool in (await client.list_tools()).tools}
-        lead = {"lead_ids": [builder.bench.visible_lead(stage="New Lead")], "stage": "Contacted"}
-        moved = await client.call_tool("update_stage", lead)
+    leads = iter(builder.bench.visible_leads(5))
+    async with builder.site(accounts=path, mode=operator) as site:
+        for asked in (None, *MODES):
+            headers = {"lofty-mode": asked} if asked else {}
+            written = len(builder.bench.sent())
+            async with site.client(token("ana"), headers=headers) as client:
+                told = data(await client.call_tool("who_am_i", {}))
+                listed = {tool.name for tool in (await client.list_tools()).tools}
+                moved = await client.call_tool("update_stage", {"lead_ids": [next(leads)], "stage": "Closed"})
 
-    tightest = min((operator, account, asked or "auto"), key=MODES.index)
-    assert told["mode"] == tightest
-    assert listed == set(told["may"])
-    assert ("update_stage" in listed) == (tightest != "read")
-    if tightest == "read":
-        assert error(moved) == (
-            "Unknown tool: update_stage"
-            if operator == "read"
-            else "update_stage is not available: this call may only read (mode read). Nothing was changed."
-        )
-    else:
-        assert data(moved)["status"] == ("done" if tightest == "auto" else "confirmation_required")
-    assert len(builder.bench.sent()) == (tightest == "auto")
+            tightest = min((operator, account, asked or "auto"), key=MODES.index)
+            assert told["mode"] == tightest
+            assert listed == set(told["may"])
+            assert ("update_stage" in listed) == (tightest != "read")
+            assert len(builder.bench.sent()) - written == (tightest == "auto")
+            if tightest == "read":
+                assert error(moved).startswith(("Unknown tool: update_stage", "update_stage is not available"))
+            else:
+                assert data(moved)["status"] == ("done" if tightest == "auto" else "confirmation_required")
 
 
 async def test_an_unknown_mode_of_a_request_is_refused_with_the_valid_ones(builder: Builder, two: Path) -> None:
@@ -332,7 +331,7 @@ async def test_a_client_of_the_2025_era_gets_the_two_steps(builder: Builder, two
 # Nothing of one reaches another
 
 
-@pytest.mark.parametrize("rounds", [10, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.slow)])
 async def test_of_interleaved_calls_none_shows_one_principal_what_is_the_others(
     builder: Builder, two: Path, rounds: int
 ) -> None:

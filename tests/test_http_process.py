@@ -320,6 +320,7 @@ async def lateness(start: Callable[..., Web], lofty: Town) -> dict[tuple[Kind, s
     return late
 
 
+@pytest.mark.slow
 async def test_a_sick_lofty_holds_no_read_past_its_deadline(start: Callable[..., Web], lofty: Town) -> None:
     late = await lateness(start, lofty)
     # Measured: under 0.02. What a busy machine makes late is so once; what is late by design is late every time.
@@ -392,6 +393,7 @@ async def test_an_open_breaker_answers_at_once(start: Callable[..., Web]) -> Non
     assert extra < 0.005
 
 
+@pytest.mark.slow
 async def test_what_waits_for_its_turn_when_the_breaker_opens_is_not_sent(tmp_path: Path) -> None:
     with town(rate_limit=120) as lofty:
         leads = fresh_leads(lofty, 20)

@@ -312,7 +312,7 @@ async def test_a_stage_that_is_nowhere_is_refused_even_where_lofty_ignores_the_f
     assert lofty.writes == []
 
 
-@pytest.mark.parametrize("limit", [4, 20, 100])
+@pytest.mark.parametrize("limit", [pytest.param(4, marks=pytest.mark.slow), 20, 100])
 async def test_a_timeline_delivers_each_event_exactly_once_newest_first(lofty: OtherLofty, limit: int) -> None:
     async with client_of(lofty) as client:
         pages, events = await everything(client, "get_timeline", lead_id=lofty.busy, limit=limit)

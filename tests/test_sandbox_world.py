@@ -34,6 +34,7 @@ def test_without_a_moment_the_world_is_fresh() -> None:
     assert timedelta(0) <= datetime.now(UTC) - world.now < timedelta(hours=1, minutes=1)
 
 
+@pytest.mark.slow
 def test_50000_leads_are_there_in_ten_seconds() -> None:
     began = time.perf_counter()
     _, world = sandbox(leads=50_000)

@@ -527,6 +527,7 @@ class Collector(BaseHTTPRequestHandler):
         """Nothing."""
 
 
+@pytest.mark.slow
 def test_traces_go_to_the_collector_that_the_standard_variable_names(tmp_path: Path) -> None:
     kept = type("Kept", (Collector,), {"taken": []})
     collector = ThreadingHTTPServer(("127.0.0.1", 0), kept)
@@ -570,6 +571,7 @@ def _crooked() -> list[dict[str, Any]]:
     return [{"jsonrpc": "2.0", "id": f"{CANARY}-{n}", "method": m, "params": params} for n, m in enumerate(methods)]
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_not_there_does_not_hold_the_end(tmp_path: Path) -> None:
     nowhere = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9/v1/traces"}
     with _serving(tmp_path, "--metrics", "0", **nowhere) as (host, _):

@@ -254,6 +254,7 @@ async def _events(bench: Bench, arguments: dict[str, Any], limits: list[int], **
     limits=st.lists(st.integers(9, 100), min_size=1, max_size=4),
     kinds=st.lists(st.sampled_from(KINDS), min_size=1, unique=True),
 )
+@pytest.mark.slow
 async def test_every_event_comes_exactly_once_whatever_the_page_sizes(
     tmp_path_factory: pytest.TempPathFactory, limits: list[int], kinds: list[str]
 ) -> None:
