@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from lofty_mcp import doctor
-from lofty_mcp.doctor import Finding
+from lofty_mcp.doctor.patient import Finding
 from lofty_mcp.ledger.sqlite import SqliteLedger
 from lofty_mcp.sandbox import World, build_app
 from lofty_mcp.settings import load

@@ -5,55 +5,25 @@ It only reads: `GET /v1.0/me`, the own member record and the pipelines, through 
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import aclosing
 from email.utils import parsedate_to_datetime
-from importlib.metadata import version
-from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 
-from lofty_mcp.client.client import LoftyClient, open_pool
+from lofty_mcp.client.client import open_pool
 from lofty_mcp.client.credentials import Credential
-from lofty_mcp.client.pacing import Pacer, advise
-from lofty_mcp.client.vocabulary import Seen, Vocabulary
+from lofty_mcp.client.pacing import advise
+from lofty_mcp.doctor.patient import Finding, Patient, crm_of, in_time, mended, patient_of
 from lofty_mcp.errors import CredentialRejected, LoftyError, NoSuchOperation, PermissionDenied, RateLimited
-from lofty_mcp.guard.gate import Timing, VisibleCrm
 from lofty_mcp.ledger import LedgerError
 from lofty_mcp.ledger.sqlite import SqliteLedger
 from lofty_mcp.server import credential_of
 from lofty_mcp.settings import BadSettings, Mode, Settings, is_loopback, unknown_variables
 
-ALL_SECONDS = 45.0
 CLOCK_SECONDS = 60.0
 """Lofty's `Date` counts whole seconds and travels; less than this is no finding."""
-
-Level = Literal["ok", "warn", "FAIL", "-"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line: how it stands, what was looked at, what was seen and what to do; `-` could not be looked at."""
-
-    level: Level
-    check: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.level:<5}{self.check:<10}{self.text}"
-
-
-@dataclass
-class Patient:
-    """What the checks look at: the way to Lofty, and the headers that came back on it."""
-
-    settings: Settings
-    client: LoftyClient
-    vocabulary: Vocabulary
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 def run(
@@ -90,7 +60,9 @@ async def examined(
     local = is_loopback(urlsplit(settings.base_url).hostname or "")
     async with open_pool(settings.base_url, transport, proxies=not local) as http:
         if settings.accounts is not None:
-            async for finding in _accounts(settings, http):
+            from lofty_mcp.doctor.callers import callers
+
+            async for finding in callers(settings, http):
                 yield finding
         try:
             credential = credential_of(settings, http)
@@ -100,20 +72,8 @@ async def examined(
             return
         async with aclosing(credential):
             yield _key(credential, sandbox)
-            async for finding in _lofty(_patient(settings, http, credential)):
+            async for finding in _lofty(patient_of(settings, http, credential)):
                 yield finding
-
-
-def _patient(settings: Settings, http: httpx2.AsyncClient, credential: Credential) -> Patient:
-    pacer = Pacer(credential.principal, None, per_minute=settings.requests_per_minute)
-    client = LoftyClient(http, credential, pacer, user_agent=f"lofty-mcp/{version('lofty-mcp')} doctor")
-    patient = Patient(settings, client, Vocabulary(client, time.monotonic))
-
-    async def note(answer: httpx2.Response) -> None:
-        patient.headers |= dict(answer.headers)
-
-    http.event_hooks = {"response": [note]}
-    return patient
 
 
 def _settings(settings: Settings) -> list[Finding]:
@@ -126,52 +86,6 @@ def _settings(settings: Settings) -> list[Finding]:
             Finding("warn", "mode", "auto: nothing is asked before a write. LOFTY_MCP_MODE=ask lets a person decide.")
         )
     return found
-
-
-async def _accounts(settings: Settings, http: httpx2.AsyncClient) -> AsyncIterator[Finding]:
-    """Whether the accounts file can be used, and whether Lofty knows each principal's key and member."""
-    from lofty_mcp.web.accounts_file import AccountsFile
-
-    try:
-        file = AccountsFile(settings.accounts or Path(), has_issuer=bool(settings.issuer))
-        principals = list(await file.directory())
-    except BadSettings as error:
-        yield Finding("FAIL", "accounts", f"{error}. Nobody in it is let in.")
-        return
-    yield Finding("ok", "accounts", f"{len(principals)} in {settings.accounts}")
-    if settings.issuer:
-        yield await _sign_in(settings)
-    for principal in principals:
-        patient = _patient(settings, http, credential_of(settings, http, principal))
-        crm = _crm(patient, principal.member)
-        try:
-            async with _in_time():
-                person, viewer = await crm.person(), await crm.viewer()
-        except CredentialRejected:
-            yield Finding(
-                "FAIL", "accounts", f"{principal.name}: Lofty does not accept this key. Make a new one there."
-            )
-            continue
-        except LoftyError as error:
-            yield Finding("FAIL", "accounts", f"{principal.name}: {_mend(error)}")
-            continue
-        except TimeoutError:
-            yield Finding("FAIL", "accounts", f"{principal.name}: Lofty did not answer in time.")
-            continue
-        who = person.name if person else f"Lofty shows no member {principal.member}"
-        sees = "own hidden leads are visible" if viewer.known else "no hidden lead is visible"
-        text = f"{principal.name}: {who}, mode {principal.mode}; {sees}"
-        yield Finding("ok" if person and viewer.known else "warn", "accounts", text)
-
-
-async def _sign_in(settings: Settings) -> Finding:
-    from lofty_mcp.web.app import keys_http, verifier_of
-
-    async with keys_http(settings) as http:
-        verifier = verifier_of(settings, http)
-        if verifier is not None and await verifier.has_keys():
-            return Finding("ok", "sign-in", f"JWTs of {settings.issuer}; its keys can be had")
-    return Finding("FAIL", "sign-in", "the keys of LOFTY_MCP_JWKS cannot be had, so nobody with a JWT is let in.")
 
 
 async def _ledger(settings: Settings) -> Finding:
@@ -211,7 +125,7 @@ async def _lofty(patient: Patient) -> AsyncIterator[Finding]:
 
 async def _reached(patient: Patient) -> Finding:
     try:
-        async with _in_time():
+        async with in_time():
             await patient.vocabulary.me()
     except CredentialRejected as error:
         return Finding("FAIL", "lofty", f"does not accept the credential. {_renewal(patient, error)}")
@@ -220,7 +134,7 @@ async def _reached(patient: Patient) -> Finding:
     except (PermissionDenied, RateLimited) as error:
         return Finding("warn", "lofty", str(error))
     except LoftyError as error:
-        return Finding("FAIL", "lofty", _mend(error))
+        return Finding("FAIL", "lofty", mended(error))
     except TimeoutError:
         return Finding("FAIL", "lofty", "did not answer in time. Check the network and LOFTY_BASE_URL.")
     return Finding("ok", "lofty", "answers, and accepts the credential")
@@ -231,15 +145,7 @@ def _renewal(patient: Patient, error: CredentialRejected) -> str:
         return (
             "Authorise this server again in Lofty, set the new LOFTY_REFRESH_TOKEN (or LOFTY_ACCESS_TOKEN) and restart."
         )
-    return _mend(error).removeprefix("Lofty does not accept the configured credential. ")
-
-
-def _mend(error: LoftyError) -> str:
-    # The advice to run this very command helps nobody here.
-    text = str(error)
-    for advice in ("; `lofty-mcp doctor` checks it", "; `lofty-mcp doctor` shows what is wrong"):
-        text = text.replace(advice, "")
-    return text
+    return mended(error).removeprefix("Lofty does not accept the configured credential. ")
 
 
 def clock(headers: Mapping[str, str], now: float) -> Finding:
@@ -275,16 +181,16 @@ def rate(headers: Mapping[str, str], now: float) -> Finding:
 
 async def _tried(name: str, check: Callable[[Patient], Awaitable[Finding]], patient: Patient) -> Finding:
     try:
-        async with _in_time():
+        async with in_time():
             return await check(patient)
     except LoftyError as error:
-        return Finding("warn", name, f"could not be read: {_mend(error)}")
+        return Finding("warn", name, f"could not be read: {mended(error)}")
     except TimeoutError:
         return Finding("warn", name, "could not be read in time. Try again in a moment.")
 
 
 async def _identity(patient: Patient) -> Finding:
-    viewer = await _crm(patient).viewer()
+    viewer = await crm_of(patient).viewer()
     me = await patient.vocabulary.me()
     if viewer.known and viewer.disputed:
         return Finding(
@@ -303,11 +209,6 @@ async def _identity(patient: Patient) -> Finding:
     )
 
 
-def _crm(patient: Patient, member: str | None = None) -> VisibleCrm:
-    timing = Timing(time.monotonic, anyio.sleep)
-    return VisibleCrm(patient.client, patient.vocabulary, Seen(), patient.settings.visibility, timing, member)
-
-
 async def _stages(patient: Patient) -> Finding:
     names = await patient.vocabulary.stages()
     if names:
@@ -315,9 +216,3 @@ async def _stages(patient: Patient) -> Finding:
     return Finding(
         "warn", "stages", "none in the pipelines, so a stage must be spelled as on the leads. See Lofty's settings."
     )
-
-
-@asynccontextmanager
-async def _in_time() -> AsyncIterator[None]:
-    with anyio.fail_after(ALL_SECONDS / 3):
-        yield
