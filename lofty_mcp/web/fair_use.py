@@ -37,7 +37,7 @@ class FairUse:
         self._most_streams = settings.open_streams or math.inf
         self._open: Counter[tuple[str, bool]] = Counter()
         self._looking: Counter[str] = Counter()
-        self._looked = anyio.Condition()
+        self._looked = anyio.Event()
 
     def take_request(self, name: str) -> UsedUp | None:
         """Count a request of principal `name`, unless a limit is reached."""
@@ -74,19 +74,17 @@ class FairUse:
         if self._not_found is None:
             yield
             return
-        async with self._looked:
-            while self._looking[name] and self._looking[name] + leads > self._misses_left(name) > 0:
-                await self._looked.wait()
-            if (reached := self._no_more_misses(name)) is not None:
-                raise Refused(f"{reached.why} Try again in {reached.seconds} s. Nothing was changed.")
-            self._looking[name] += leads
+        while self._looking[name] and self._looking[name] + leads > self._misses_left(name) > 0:
+            await self._looked.wait()
+        if (reached := self._no_more_misses(name)) is not None:
+            raise Refused(f"{reached.why} Try again in {reached.seconds} s. Nothing was changed.")
+        self._looking[name] += leads
         try:
             yield
         finally:
             self._looking[name] -= leads
-            with anyio.CancelScope(shield=True):
-                async with self._looked:
-                    self._looked.notify_all()
+            self._looked.set()  # wakes all who wait, who look again; the next to wait gets an event of its own
+            self._looked = anyio.Event()
 
     def count_not_found(self, name: str, leads: int) -> None:
         """Note that so many leads were answered as not found, hidden and missing alike."""
