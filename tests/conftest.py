@@ -2,10 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.world import Bench
+from tests.support.web import Builder, accounts
+from tests.support.world import ANA, MARK, OWNER, Bench
 
 
 @pytest.fixture
@@ -48,3 +50,18 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def bench(tmp_path: Path) -> Bench:
     """A small world and servers for its members."""
     return Bench(tmp_path / "lofty")
+
+
+@pytest.fixture
+def builder(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Builder:
+    """Sites whose environment holds the Lofty keys of three members."""
+    for name, email in (("ANA", ANA), ("MARK", MARK), ("OLIVIA", OWNER)):
+        monkeypatch.setenv(f"KEY_{name}", bench.world.key_of(email))
+    return Builder(bench, tmp_path)
+
+
+@pytest.fixture
+def both(builder: Builder) -> dict[str, Any]:
+    """Settings under which Ana and Mark may both write without being asked."""
+    tables = {n: {"credential": f"env:KEY_{n.upper()}", "mode": "auto"} for n in ("ana", "mark")}
+    return {"accounts": builder.write_accounts(accounts(**tables)), "mode": "auto"}

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -11,32 +10,17 @@ import pytest
 from starlette.applications import Starlette
 
 from tests.support import rpc
-from tests.support.web import Builder, Site, accounts, token
-from tests.support.world import ANA, MARK, OWNER, Bench, Network
+from tests.support.web import Builder, Site, token
+from tests.support.world import MARK, Bench, Network
 
 DAY = 24 * 3600
 MISSING = "1199999999999999"
 
 
 @pytest.fixture
-def builder(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Builder:
-    """Sites whose environment holds the Lofty keys of three members."""
-    for name, email in (("ANA", ANA), ("MARK", MARK), ("OLIVIA", OWNER)):
-        monkeypatch.setenv(f"KEY_{name}", bench.world.key_of(email))
-    return Builder(bench, tmp_path)
-
-
-@pytest.fixture
-def two(builder: Builder) -> dict[str, Any]:
-    """Settings under which Ana and Mark may both write without being asked."""
-    tables = {n: {"credential": f"env:KEY_{n.upper()}", "mode": "auto"} for n in ("ana", "mark")}
-    return {"accounts": builder.write_accounts(accounts(**tables)), "mode": "auto"}
-
-
-@pytest.fixture
-async def site(builder: Builder, two: dict[str, Any]) -> AsyncIterator[Site]:
+async def site(builder: Builder, both: dict[str, Any]) -> AsyncIterator[Site]:
     """A site with the default limits."""
-    async with builder.site(**two) as running:
+    async with builder.site(**both) as running:
         yield running
 
 
@@ -93,12 +77,12 @@ async def test_1200_requests_at_once_are_served_and_the_next_waits_for_less_than
 
 @pytest.mark.slow
 async def test_no_smaller_cap_refuses_a_burst_that_lofty_keeps_waiting(
-    builder: Builder, bench: Bench, two: dict[str, Any]
+    builder: Builder, bench: Bench, both: dict[str, Any]
 ) -> None:
     bench.network = HeldUp(bench.app)
     answers: list[httpx2.Response] = []
     lead_id = bench.visible_lead()
-    async with builder.site(**two) as site:
+    async with builder.site(**both) as site:
 
         async def one() -> None:
             answers.append(await ask(site, "get_lead", lead_id=lead_id))
@@ -112,25 +96,25 @@ async def test_no_smaller_cap_refuses_a_burst_that_lofty_keeps_waiting(
             group.cancel_scope.cancel()
 
 
-async def test_the_request_limit_is_a_setting_and_0_is_none(builder: Builder, two: dict[str, Any]) -> None:
-    async with builder.site(**two, calls_per_minute=2) as site:
+async def test_the_request_limit_is_a_setting_and_0_is_none(builder: Builder, both: dict[str, Any]) -> None:
+    async with builder.site(**both, calls_per_minute=2) as site:
         assert [(await site.post("ping", token("ana"))).status_code for _ in range(3)] == [200, 200, 429]
-    async with builder.site(**two, calls_per_minute=0) as site:
+    async with builder.site(**both, calls_per_minute=0) as site:
         assert {(await site.post("ping", token("ana"))).status_code for _ in range(50)} == {200}
 
 
-async def test_whoever_is_not_let_in_uses_up_nobodys_requests(builder: Builder, two: dict[str, Any]) -> None:
-    async with builder.site(**two, calls_per_minute=1) as site:
+async def test_whoever_is_not_let_in_uses_up_nobodys_requests(builder: Builder, both: dict[str, Any]) -> None:
+    async with builder.site(**both, calls_per_minute=1) as site:
         for shown in (None, "a-wrong-token-0123456789"):
             assert {(await site.post("ping", shown)).status_code for _ in range(5)} == {401}
         assert (await site.post("ping", token("ana"))).status_code == 200
 
 
 async def test_only_so_many_requests_of_one_principal_are_open_at_once(
-    builder: Builder, bench: Bench, two: dict[str, Any]
+    builder: Builder, bench: Bench, both: dict[str, Any]
 ) -> None:
     bench.network = held_up = HeldUp(bench.app)
-    async with builder.site(**two, open_calls=3) as site:
+    async with builder.site(**both, open_calls=3) as site:
         held: list[int] = []
 
         async def one() -> None:
@@ -149,10 +133,10 @@ async def test_only_so_many_requests_of_one_principal_are_open_at_once(
 
 @pytest.mark.parametrize("order", [("hidden", "missing"), ("missing", "hidden")], ids=" then ".join)
 async def test_the_not_found_budget_counts_hidden_and_missing_leads_alike(
-    builder: Builder, bench: Bench, two: dict[str, Any], order: tuple[str, str]
+    builder: Builder, bench: Bench, both: dict[str, Any], order: tuple[str, str]
 ) -> None:
     ids = {"hidden": bench.hidden_lead(MARK), "missing": MISSING}
-    async with builder.site(**two, not_found_per_minute=5) as site:
+    async with builder.site(**both, not_found_per_minute=5) as site:
         answers = [told(await ask(site, "get_lead", lead_id=ids[order[n % 2]])) for n in range(5)]
         assert len(set(answers)) == 1
         waits = {refusal(await ask(site, "get_lead", lead_id=ids[kind])) for kind in order}
@@ -163,11 +147,11 @@ async def test_the_not_found_budget_counts_hidden_and_missing_leads_alike(
 
 @pytest.mark.parametrize("kind", ["hidden", "missing"])
 async def test_the_budget_is_used_up_after_the_same_number_of_either_kind_whatever_tool_asks(
-    builder: Builder, bench: Bench, two: dict[str, Any], kind: str
+    builder: Builder, bench: Bench, both: dict[str, Any], kind: str
 ) -> None:
     lead_id = bench.hidden_lead(MARK) if kind == "hidden" else MISSING
     seen = bench.visible_lead()
-    async with builder.site(**two, not_found_per_minute=4) as site:
+    async with builder.site(**both, not_found_per_minute=4) as site:
         await ask(site, "get_lead", lead_id=lead_id)
         await ask(site, "get_timeline", lead_id=lead_id)
         await site.post("resources/read", token("ana"), params={"uri": f"lofty://leads/{lead_id}"})
@@ -179,10 +163,10 @@ async def test_the_budget_is_used_up_after_the_same_number_of_either_kind_whatev
 
 
 async def test_writes_are_counted_by_lead_and_previews_repeats_and_changes_of_nothing_are_not(
-    builder: Builder, bench: Bench, two: dict[str, Any]
+    builder: Builder, bench: Bench, both: dict[str, Any]
 ) -> None:
     first, second, third = bench.visible_leads(3)
-    async with builder.site(**two, writes_per_day=2) as site:
+    async with builder.site(**both, writes_per_day=2) as site:
         code = {"headers": {"lofty-mode": "code"}}
         asked = {"name": "update_stage", "arguments": {"lead_ids": [third], "stage": "Closed"}}
         for _ in range(5):
@@ -204,10 +188,10 @@ async def test_writes_are_counted_by_lead_and_previews_repeats_and_changes_of_no
 
 
 async def test_a_batch_larger_than_what_is_left_of_the_day_is_refused_whole_and_says_when(
-    builder: Builder, bench: Bench, two: dict[str, Any]
+    builder: Builder, bench: Bench, both: dict[str, Any]
 ) -> None:
     leads = bench.visible_leads(5)
-    async with builder.site(**two, writes_per_day=4) as site:
+    async with builder.site(**both, writes_per_day=4) as site:
         assert rpc.outcomes(await ask(site, "add_tag", lead_ids=leads[:2], tags=["VIP"])) == ["applied"] * 2
         answer = told(await ask(site, "add_tag", lead_ids=leads[2:], tags=["VIP"]))
         seconds = re.search(r"again in (\d+) s", answer)
@@ -219,9 +203,9 @@ async def test_a_batch_larger_than_what_is_left_of_the_day_is_refused_whole_and_
 
 
 async def test_the_largest_page_the_largest_batch_and_the_longest_call_are_settings(
-    builder: Builder, bench: Bench, two: dict[str, Any]
+    builder: Builder, bench: Bench, both: dict[str, Any]
 ) -> None:
-    async with builder.site(**two, page_rows=3, bulk_leads=2, call_seconds=1) as site:
+    async with builder.site(**both, page_rows=3, bulk_leads=2, call_seconds=1) as site:
         found = rpc.result(await ask(site, "search_leads", limit=10))["structuredContent"]
         assert (found["returned"], found["has_more"]) == (3, True)
         found = rpc.result(await ask(site, "search_leads", cursor=found["next_cursor"]))["structuredContent"]

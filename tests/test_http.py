@@ -33,14 +33,6 @@ AUDIENCE = f"{BASE}/mcp"
 
 
 @pytest.fixture
-def builder(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Builder:
-    """Sites whose environment holds the Lofty keys of three members."""
-    for name, email in (("ANA", ANA), ("MARK", MARK), ("OLIVIA", OWNER)):
-        monkeypatch.setenv(f"KEY_{name}", bench.world.key_of(email))
-    return Builder(bench, tmp_path)
-
-
-@pytest.fixture
 def two(builder: Builder) -> Path:
     """An accounts file with Ana and Mark."""
     return builder.write_accounts(accounts(ana={"credential": "env:KEY_ANA"}, mark={"credential": "env:KEY_MARK"}))

@@ -20,7 +20,7 @@ from tests.support import rpc
 from tests.support.issuer import Issuer
 from tests.support.process import Web, environment, run
 from tests.support.web import BASE, Builder, Site, accounts, token
-from tests.support.world import ANA, ERAS, MARK, OWNER, Bench, Network, data, rows, text
+from tests.support.world import ANA, ERAS, MARK, Bench, Network, data, rows, text
 
 LISTEN = rpc.message("subscriptions/listen", notifications={"toolsListChanged": True})
 METADATA = "/.well-known/oauth-protected-resource/mcp"
@@ -28,21 +28,6 @@ JSON = {"accept": "application/json, text/event-stream", "content-type": "applic
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
 MIB = 1024 * 1024
 BUDGET = 20
-
-
-@pytest.fixture
-def builder(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Builder:
-    """Sites whose environment holds the Lofty keys of three members."""
-    for name, email in (("ANA", ANA), ("MARK", MARK), ("OLIVIA", OWNER)):
-        monkeypatch.setenv(f"KEY_{name}", bench.world.key_of(email))
-    return Builder(bench, tmp_path)
-
-
-@pytest.fixture
-def two(builder: Builder) -> dict[str, Any]:
-    """Settings under which Ana and Mark may both write without being asked."""
-    tables = {n: {"credential": f"env:KEY_{n.upper()}", "mode": "auto"} for n in ("ana", "mark")}
-    return {"accounts": builder.write_accounts(accounts(**tables)), "mode": "auto"}
 
 
 PEOPLE = {"ana": {"credential": "env:KEY_ANA"}, "mark": {"credential": "env:KEY_MARK"}}
@@ -146,12 +131,12 @@ def test_what_comes_behind_a_body_is_not_kept(place: Place, path: str, line: byt
 # What a stranger costs
 
 
-async def test_what_a_stranger_sends_is_not_parsed(builder: Builder, two: dict[str, Any]) -> None:
+async def test_what_a_stranger_sends_is_not_parsed(builder: Builder, both: dict[str, Any]) -> None:
     """A body that is costly to parse, or cannot be, takes as long as one that is no JSON from the start."""
     size = 8 * MIB
     costly, plain = b"[" + b"[]," * (size // 3) + b"[]]", b"x" * (size + 5)
     took: dict[bytes, float] = {}
-    async with builder.site(**two, body_bytes=16 * MIB) as site:
+    async with builder.site(**both, body_bytes=16 * MIB) as site:
         for body in (plain, costly, b"[" * size) * 3:
             began = time.process_time()
             refused = await site.http.post("/mcp", content=body, headers=JSON)
@@ -312,21 +297,21 @@ async def all_at_once(
 
 @pytest.mark.parametrize("kind", ["hidden", "missing"])
 async def test_reads_at_once_find_no_more_leads_missing_than_one_after_the_other(
-    builder: Builder, held_up: HeldUp, two: dict[str, Any], kind: str
+    builder: Builder, held_up: HeldUp, both: dict[str, Any], kind: str
 ) -> None:
     ids = not_there(builder.bench, kind, 200)
-    async with builder.site(**two, not_found_per_minute=BUDGET) as site:
+    async with builder.site(**both, not_found_per_minute=BUDGET) as site:
         told = await all_at_once(site, held_up, [("get_lead", {"lead_id": lead_id}) for lead_id in ids])
     assert told == {"not_found": BUDGET, "refused": 200 - BUDGET}
 
 
 @pytest.mark.parametrize("kind", ["hidden", "missing"])
 async def test_batches_at_once_overstep_the_budget_by_less_than_one_of_them(
-    builder: Builder, held_up: HeldUp, two: dict[str, Any], kind: str
+    builder: Builder, held_up: HeldUp, both: dict[str, Any], kind: str
 ) -> None:
     ids = not_there(builder.bench, kind, 400)
     calls = [("add_tag", {"lead_ids": ids[n : n + 40], "tags": ["VIP"]}) for n in range(0, 400, 40)]
-    async with builder.site(**two, not_found_per_minute=100) as site:
+    async with builder.site(**both, not_found_per_minute=100) as site:
         told = await all_at_once(site, held_up, calls)
         after = await ask(site, "get_lead", lead_id=ids[0])
     assert told == {"not_found": 3, "refused": 7}, "two batches together and then one alone are 120 leads"
@@ -335,22 +320,22 @@ async def test_batches_at_once_overstep_the_budget_by_less_than_one_of_them(
 
 
 async def test_the_budget_keeps_nobody_from_the_leads_that_are_there(
-    builder: Builder, held_up: HeldUp, two: dict[str, Any]
+    builder: Builder, held_up: HeldUp, both: dict[str, Any]
 ) -> None:
     bench = builder.bench
     seen = bench.visible_lead()
     batch = [str(bench.world.add_lead(assignedUserId=bench.user_id(ANA), lastName=f"No {n}")) for n in range(30)]
     calls = [("get_lead", {"lead_id": seen})] * 100 + [("add_tag", {"lead_ids": batch, "tags": ["VIP"]})]
-    async with builder.site(**two, not_found_per_minute=BUDGET) as site:
+    async with builder.site(**both, not_found_per_minute=BUDGET) as site:
         assert await all_at_once(site, held_up, calls) == {"found": 100, "applied": 30}
         assert await all_at_once(site, held_up, [("get_lead", {"lead_id": "1199999999000000"})]) == {"not_found": 1}
 
 
 async def test_who_waits_for_room_in_the_budget_waits_no_longer_than_a_call_may(
-    builder: Builder, held_up: HeldUp, two: dict[str, Any]
+    builder: Builder, held_up: HeldUp, both: dict[str, Any]
 ) -> None:
     read = ("get_lead", {"lead_id": builder.bench.visible_lead()})
-    async with builder.site(**two, not_found_per_minute=5, call_seconds=1) as site:
+    async with builder.site(**both, not_found_per_minute=5, call_seconds=1) as site:
         began = time.monotonic()
         told = await all_at_once(site, held_up, [read] * 20, for_ever=True)
         assert time.monotonic() - began < 4
@@ -443,10 +428,10 @@ def test_a_long_address_is_refused_before_anybody_reads_it(place: Place) -> None
 
 
 @pytest.mark.parametrize("number", ['"\\ud800"', "[1]", '{"a":1}', f'"{"a" * 5_000}"', '"a\\nb"', "1.5"])
-async def test_a_refusal_repeats_no_odd_id(builder: Builder, two: dict[str, Any], number: str) -> None:
+async def test_a_refusal_repeats_no_odd_id(builder: Builder, both: dict[str, Any], number: str) -> None:
     shown = {**JSON, "authorization": f"Bearer {token('ana')}"}
     body = PING.replace(b'"id":1', b'"id":' + number.encode())
-    async with builder.site(**two, calls_per_minute=1) as site:
+    async with builder.site(**both, calls_per_minute=1) as site:
         assert (await site.post("ping", token("ana"))).status_code == 200
         refused = await site.http.post("/mcp", content=body, headers=shown)
     assert refused.status_code == 429
@@ -466,11 +451,11 @@ async def test_a_refusal_repeats_no_odd_id(builder: Builder, two: dict[str, Any]
     ],
 )
 async def test_of_several_modes_that_a_request_names_the_tightest_holds(
-    builder: Builder, two: dict[str, Any], asked: list[str], held_to: str
+    builder: Builder, both: dict[str, Any], asked: list[str], held_to: str
 ) -> None:
     call = rpc.call("who_am_i", "legacy")
     shown = [*call["headers"].items(), ("authorization", f"Bearer {token('ana')}")]
-    async with builder.site(**two) as site:
+    async with builder.site(**both) as site:
         answer = await site.http.post(
             "/mcp", headers=[*shown, *(("lofty-mode", word) for word in asked)], json=call["json"]
         )

@@ -21,6 +21,7 @@ from lofty_mcp.guard.audit import hashed
 from lofty_mcp.guard.effects import Allow, Ask, Effect, Policy, Refuse, decide
 from lofty_mcp.guard.plans import Act, Plan, Step, issue_code, make_plan, still_fits
 from lofty_mcp.guard.tickets import ALL_WRITES_SECONDS, PAUSED, PLAN_SECONDS, STOPPING, Executor
+from lofty_mcp.guard.wording import preview, question
 from lofty_mcp.ledger import LedgerError
 from lofty_mcp.models.base import iso
 from lofty_mcp.models.results import RowResult, WriteResult, status_of
@@ -169,38 +170,6 @@ def can_ask(ctx: Ctx) -> bool:
     if elicitation is None or (elicitation.form is None and elicitation.url is not None):
         return False
     return _is_asking_era(ctx) or ctx.session.can_send_request
-
-
-def question(plan: Plan) -> str:
-    """What a person is asked: the records just read, from → to, and a reference to exactly this plan."""
-    return f"{preview(plan)}\n(reference {plan.reference})"
-
-
-def preview(plan: Plan) -> str:
-    """What would happen, lead by lead."""
-    lines = [plan.act.title]
-    for step in plan.steps:
-        if step.lead is not None:
-            change = "already so" if plan.act.done(step.lead) else _change(plan.act, step)
-            lines.append(f"- {step.lead.name} ({step.lead_id}): {change}")
-    missing = sum(step.lead is None for step in plan.steps)
-    if missing:
-        lines.append(f"- {missing} of the ids given: no such lead")
-    return "\n".join(lines)
-
-
-def _change(act: Act, step: Step) -> str:
-    assert step.lead is not None  # noqa: S101 - narrowed by the caller
-    before, after = act.before(step.lead), act.after(step.lead)
-    moves = "; ".join(_move(name, before.get(name), value) for name, value in after.items())
-    consequence = act.consequence(step.lead)
-    return f"{moves}. {consequence}" if consequence else moves
-
-
-def _move(name: str, before: Any, after: Any) -> str:
-    if isinstance(after, list):  # what stays need not be read again for every lead
-        return f"{name} + {', '.join(str(item) for item in after if item not in (before or ()))}"
-    return f"{name} {before or 'none'} → {after}"
 
 
 async def _push(plan: Plan, ctx: Ctx) -> Verdict:
