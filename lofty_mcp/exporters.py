@@ -7,7 +7,7 @@ own spans carry the caller's words (names of tools that are not there, request i
 import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -90,8 +90,9 @@ def resource() -> Resource:
 def _for_this_machine(app: Callable[..., Any]) -> Callable[..., Any]:
     # A web page whose name was made to point here asks under its own name.
     def checked(request: dict[str, Any], start: Callable[..., Any]) -> Any:
-        if is_loopback(urlsplit(f"//{request.get('HTTP_HOST', '')}").hostname or ""):
-            return app(request, start)
+        with suppress(ValueError):  # of a Host that is none
+            if is_loopback(urlsplit(f"//{request.get('HTTP_HOST', '')}").hostname or ""):
+                return app(request, start)
         start("421 Misdirected Request", [("Content-Length", "0")])
         return [b""]
 

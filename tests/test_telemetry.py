@@ -498,7 +498,7 @@ def test_metrics_are_read_from_a_port_of_this_machine_under_the_usual_names(tmp_
     with _serving(tmp_path, "--metrics", "0") as (host, _):
         url = _metrics_url(host)
         status, page = _get(url)
-        elsewhere = _get(url, Host="evil.example")
+        elsewhere = [_get(url, Host=name) for name in ("evil.example", "127.0.0.1@evil.example", "[")]
         host.signal(signal.SIGTERM)
         assert host.ended() == 0
 
@@ -507,7 +507,7 @@ def test_metrics_are_read_from_a_port_of_this_machine_under_the_usual_names(tmp_
         r'^mcp_server_operation_duration_seconds_count\{.*gen_ai_tool_name="who_am_i".*\} 1\.0$', page, re.MULTILINE
     )
     assert 'http_client_request_duration_seconds_bucket{http_request_method="GET"' in page
-    assert elsewhere == (421, "")
+    assert elsewhere == [(421, "")] * 3
     assert len(host.stderr().splitlines()) == 1
     assert "Reyes" not in page
 
