@@ -7,11 +7,10 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
-from starlette.applications import Starlette
 
 from tests.support import rpc
 from tests.support.web import Builder, Site, token
-from tests.support.world import MARK, Bench, Network
+from tests.support.world import MARK, Bench, HeldUp
 
 DAY = 24 * 3600
 MISSING = "1199999999999999"
@@ -27,19 +26,6 @@ async def site(builder: Builder, both: dict[str, Any]) -> AsyncIterator[Site]:
 async def ask(site: Site, tool: str, who: str = "ana", **arguments: Any) -> httpx2.Response:
     """A tool call of a principal."""
     return await site.post("tools/call", token(who), params={"name": tool, "arguments": arguments})
-
-
-class HeldUp(Network):
-    """A network on which nothing moves until it may."""
-
-    def __init__(self, app: Starlette) -> None:
-        super().__init__(app)
-        self.until = anyio.Event()
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Wait, then carry."""
-        await self.until.wait()
-        return await super().handle_async_request(request)
 
 
 def refusal(response: httpx2.Response) -> int:

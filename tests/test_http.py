@@ -506,6 +506,29 @@ async def test_while_writes_are_paused_nobody_is_asked_in_vain(bench: Bench, era
     assert len(person.asked) == 1
 
 
+async def test_what_was_done_under_a_code_is_told_again_while_writes_are_paused(bench: Bench) -> None:
+    lead_id = bench.visible_lead(stage="New Lead")
+    call = {"lead_ids": [lead_id], "stage": "Contacted"}
+    ledger = await SqliteLedger.open(bench.state / "ledger.db")
+    async with bench.client() as client:
+        code = data(await client.call_tool("update_stage", call))["confirmation"]
+        data(await client.call_tool("update_stage", call | {"confirmation": code}))
+        fresh = {"lead_ids": [lead_id], "stage": "Closed"}
+        unused = data(await client.call_tool("update_stage", fresh))["confirmation"]
+        await ledger.pause(True)
+        bench.world.update_lead(int(lead_id), stage="New Lead")  # by somebody else
+        again = data(await client.call_tool("update_stage", call | {"confirmation": code}))
+        bench.world.update_lead(int(lead_id), stage="Contacted")
+        held = data(await client.call_tool("update_stage", fresh | {"confirmation": unused}))
+    await ledger.close()
+
+    assert again["replayed"]
+    assert again["results"][0]["outcome"] == "applied"
+    assert held["results"][0]["outcome"] == "not_applied"
+    assert "paused" in held["results"][0]["note"]
+    assert len(bench.sent()) == 1
+
+
 # What becomes of tokens
 
 

@@ -14,13 +14,12 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
-from starlette.applications import Starlette
 
 from tests.support import rpc
 from tests.support.issuer import Issuer
 from tests.support.process import Web, environment, run
 from tests.support.web import BASE, Builder, Site, accounts, token
-from tests.support.world import ANA, ERAS, MARK, Bench, Network, data, rows, text
+from tests.support.world import ANA, ERAS, MARK, Bench, HeldUp, Network, data, rows, text
 
 LISTEN = rpc.message("subscriptions/listen", notifications={"toolsListChanged": True})
 METADATA = "/.well-known/oauth-protected-resource/mcp"
@@ -228,19 +227,6 @@ async def test_the_streams_of_whoever_is_taken_out_end_and_those_of_others_go_on
 
 
 # Leads not found
-
-
-class HeldUp(Network):
-    """A network on which nothing moves until it may."""
-
-    def __init__(self, app: Starlette) -> None:
-        super().__init__(app)
-        self.until = anyio.Event()
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Wait, then carry."""
-        await self.until.wait()
-        return await super().handle_async_request(request)
 
 
 def not_there(bench: Bench, kind: str, count: int) -> list[str]:

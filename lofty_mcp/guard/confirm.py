@@ -22,7 +22,7 @@ from lofty_mcp.guard.effects import Allow, Ask, Effect, Policy, Refuse, decide
 from lofty_mcp.guard.plans import Act, Plan, Step, issue_code, make_plan, still_fits
 from lofty_mcp.guard.tickets import ALL_WRITES_SECONDS, PAUSED, PLAN_SECONDS, STOPPING, Executor
 from lofty_mcp.guard.wording import preview, question
-from lofty_mcp.ledger import LedgerError
+from lofty_mcp.ledger import Ledger, LedgerError
 from lofty_mcp.models.base import iso
 from lofty_mcp.models.results import RowResult, WriteResult, status_of
 
@@ -108,12 +108,14 @@ async def verdict(plan: Plan, ctx: Ctx) -> Verdict | Elicit[Approval]:
         Refused: the operator's rules or this client do not allow it.
     """
     current = call()
-    if plan.open_steps:
-        await _refuse_if_halted(current)
+    if not current.caller.may_write:
+        raise Refused("This token may only read; writing needs the scope leads:write. Nothing was changed.")
     if await still_fits(current.app.ledger, plan):
         current.decision = "confirmed"
         telemetry.confirmation(plan.act.tool, "confirmed")
-        return Go(plan)
+        return Go(plan)  # what was done under this code is told again, whatever holds by now
+    if plan.open_steps:
+        await _refuse_if_halted(current)
     decision = decide(plan.act.effect, len(plan.steps), policy(ctx, current))
     current.decision = type(decision).__name__.lower()
     match decision:
@@ -136,8 +138,6 @@ async def verdict(plan: Plan, ctx: Ctx) -> Verdict | Elicit[Approval]:
 
 async def _refuse_if_halted(current: Call) -> None:
     # Checked again right before a request leaves (`tickets`); here, so that nobody is asked in vain.
-    if not current.caller.may_write:
-        raise Refused("This token may only read; writing needs the scope leads:write. Nothing was changed.")
     if current.app.stopping:
         raise Refused(STOPPING)
     if await current.app.ledger.paused():
@@ -229,7 +229,7 @@ async def _execute(ctx: Ctx, plan: Plan) -> WriteResult:
     current = call()
     answered = bool(plan.code or ctx.input_responses)
     app = current.app
-    if (wait := app.limits.take_writes(current.caller.name, len(plan.open_steps))) > 0:
+    if (wait := app.limits.take_writes(current.caller.name, await _fresh(plan, app.ledger))) > 0:
         later = f"so many are possible again in {wait:.0f} s" if math.isfinite(wait) else "do it in smaller parts"
         raise Refused(f"That is more writes than this account may make in a day; {later}. Nothing was changed.")
     executor = Executor(
@@ -256,6 +256,14 @@ async def _execute(ctx: Ctx, plan: Plan) -> WriteResult:
     if not left:
         return WriteResult(status=status, results=results, replayed=replayed or None)
     return await _unfinished(current, plan, results, left)
+
+
+async def _fresh(plan: Plan, ledger: Ledger) -> int:
+    """How many leads would be written to, less those that this code has been used for already."""
+    if not plan.confirmed:
+        return len(plan.open_steps)
+    tickets = [await ledger.ticket(plan.confirmed[step.lead_id]) for step in plan.open_steps]
+    return tickets.count(None)
 
 
 async def _seen(executor: Executor, plan: Plan, step: Step, current: Call) -> tuple[RowResult, bool]:

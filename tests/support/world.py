@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import anyio
 import httpx2
 from mcp import Client
 from mcp.types import CallToolResult, ElicitResult, TextContent
@@ -48,6 +49,19 @@ class Network(httpx2.AsyncBaseTransport):
         content = await response.aread()
         check_reply(request.method, request.url.path, response.status_code, json.loads(content) if content else None)
         return httpx2.Response(response.status_code, headers=response.headers, content=content, request=request)
+
+
+class HeldUp(Network):
+    """A network on which nothing moves until it may."""
+
+    def __init__(self, app: Starlette) -> None:
+        super().__init__(app)
+        self.until = anyio.Event()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Wait, then carry."""
+        await self.until.wait()
+        return await super().handle_async_request(request)
 
 
 def _body(request: httpx2.Request) -> Any:
