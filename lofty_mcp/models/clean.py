@@ -67,5 +67,5 @@ def _visible(character: str) -> bool:
     return not ("\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef" or character in _BLANKS)
 
 
-_BLANKS = "\u115f\u1160\u17b4\u17b5\u3164\uffa0\u2028\u2029\u034f"
-"""Letters and marks that show nothing, and the two separators that some readers take for line ends."""
+_BLANKS = "\u115f\u1160\u17b4\u17b5\u3164\uffa0\u2028\u2029\u034f\u180b\u180c\u180d\u180f\u2800\U0001d159"
+"""Letters, marks and signs that show nothing, and the two separators that some readers take for line ends."""
