@@ -21,12 +21,15 @@ EDIT = {
     "property": {"city": "Denver", "bathrooms": 1.5},
     "customAttributeList": [{"attributeName": "Pet", "attributeType": "text", "value": "cat"}],
 }
+TASK = {"type": "Call", "content": "Call back", "assignedRole": "Agent", "endAt": "2026-03-03T09:00:00-07:00"}
+LOG = {"logType": "logCall", "content": "Talked", "leadPhoneNumber": "9705550000", "isPin": False}
 
 
 def _requests(world: World) -> list[tuple[str, str, dict[str, str], Any]]:
     """One good request for every operation of the table but the token endpoints."""
     lead, other = world.busy_lead_id, world.lead_ids()[5]
-    note = world.add_note(lead, content="a")
+    note, task = world.add_note(lead, content="a"), world.add_task(lead, content="a")
+    logged = world.add_communication(lead, channel="Call", communicationType="Logged")
     return [
         ("GET", "/v1.0/me", {}, None),
         ("GET", "/v1.0/members", {"limit": "10"}, None),
@@ -46,6 +49,18 @@ def _requests(world: World) -> list[tuple[str, str, dict[str, str], Any]]:
         ("PUT", f"/v1.0/notes/{note}", {}, {"content": "c", "isPin": True}),
         ("DELETE", f"/v1.0/notes/{note}", {}, None),
         ("GET", "/v2.0/tasks", {"leadId": str(world.lead_ids()[2])}, None),
+        ("POST", "/v2.0/tasks", {}, {"leadId": lead, **TASK}),
+        ("GET", f"/v2.0/tasks/{task}", {}, None),
+        ("POST", f"/v2.0/tasks/{task}/finish", {}, None),
+        ("POST", f"/v2.0/tasks/{task}/unfinish", {}, None),
+        ("POST", "/v1.0/logType", {}, {"leadId": lead, **LOG}),
+        ("GET", "/v1.0/logType", {"leadId": str(lead), "logType": "logCall", "order": "desc"}, None),
+        ("GET", f"/v1.0/logType/{logged}", {}, None),
+        ("POST", "/v1.0/message/sms/send", {}, {"leadId": lead, "content": "Hello"}),
+        ("POST", "/v1.0/message/email/send", {}, {"leadId": lead, "subject": "Hello", "content": "Hello"}),
+        ("GET", f"/v2.0/communication/call/{logged}", {}, None),
+        ("GET", f"/v2.0/communication/email/{world.add_communication(lead, channel='Email')}", {}, None),
+        ("GET", f"/v2.0/communication/text/{world.add_communication(lead, channel='Text')}", {}, None),
         ("GET", "/v1.0/teamFeatures/listTag", {}, None),
         ("GET", "/v1.0/teamFeatures/lead-pipelines", {"pageSize": "50"}, None),
         ("GET", "/v1.0/teamFeatures/listCustomField", {}, None),
@@ -131,7 +146,8 @@ async def test_no_change_is_a_reply_of_put_only() -> None:
         ("PUT", "/v1.0/leads/5", {}, {"ownershipId": True}, "body.ownershipId is not int"),
         ("POST", "/v1.0/leads/5/assignment", {}, {"role": "Agent", "assignee": "a@b"}, r"body is not \[Assignment\]"),
         ("POST", "/v1.0/leads/5/assignment", {}, [{"role": "Agent"}], r"body\[0\].assignee is required"),
-        ("POST", "/v1.0/message/sms/send", {}, {}, "not an operation"),
+        ("POST", "/v1.0/message/sms/send", {}, {"leadId": 5, "text": "a"}, "body.text is not a field of NewSms"),
+        ("POST", "/v1.0/message/fax/send", {}, {}, "not an operation"),
     ],
 )
 def test_a_wrong_request_is_caught_by_name(method: str, path: str, query: Any, body: Any, named: str) -> None:

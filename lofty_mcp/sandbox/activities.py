@@ -14,6 +14,17 @@ from lofty_mcp.sandbox.refusals import gateway, invalid
 from lofty_mcp.sandbox.times import iso
 
 V1_PAGE = 100
+_COMMUNICATION = (
+    "agentId",
+    "channel",
+    "communicationType",
+    "direction",
+    "callingOutcome",
+    "leadPhoneNumber",
+    "emailEventType",
+    "emailSubject",
+    "note",
+)
 
 
 def site_activities(call: Call) -> object:
@@ -39,7 +50,9 @@ def communications(call: Call) -> object:
 
 
 def _communication(row: sqlite3.Row, zone: str | None) -> dict[str, Any]:
-    return {**json.loads(row["data"]), "id": row["id"], "leadId": row["leadId"], "activityTime": iso(row["at"], zone)}
+    data = json.loads(row["data"])
+    shown = {name: data[name] for name in _COMMUNICATION}
+    return {**shown, "id": row["id"], "leadId": row["leadId"], "activityTime": iso(row["at"], zone)}
 
 
 def system_logs(call: Call) -> object:

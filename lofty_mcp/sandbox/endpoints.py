@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lofty_mcp.sandbox import activities, leads, notes, tasks, team
+from lofty_mcp.sandbox import activities, communications, leads, manual_logs, messages, notes, tasks, team
 from lofty_mcp.sandbox.call import Call
 
 # The documented host serves the first, the CRM's own host the second.
@@ -42,5 +42,17 @@ ENDPOINTS = (
     Endpoint("GET", "/v1.0/notes/{noteId}", notes.get_note),
     Endpoint("PUT", "/v1.0/notes/{noteId}", notes.put_note),
     Endpoint("DELETE", "/v1.0/notes/{noteId}", notes.delete_note),
+    Endpoint("POST", "/v1.0/logType", manual_logs.add_log),
+    Endpoint("GET", "/v1.0/logType", manual_logs.list_logs),
+    Endpoint("GET", "/v1.0/logType/{logTypeId}", manual_logs.get_log),
+    Endpoint("POST", "/v1.0/message/sms/send", messages.send_sms),
+    Endpoint("POST", "/v1.0/message/email/send", messages.send_email),
+    Endpoint("GET", "/v2.0/communication/call/{communicationId}", communications.get_call),
+    Endpoint("GET", "/v2.0/communication/email/{communicationId}", communications.get_email),
+    Endpoint("GET", "/v2.0/communication/text/{communicationId}", communications.get_text),
     Endpoint("GET", "/v2.0/tasks", tasks.list_tasks),
+    Endpoint("POST", "/v2.0/tasks", tasks.add_task),
+    Endpoint("GET", "/v2.0/tasks/{taskId}", tasks.get_task),
+    Endpoint("POST", "/v2.0/tasks/{taskId}/finish", tasks.finish_task),
+    Endpoint("POST", "/v2.0/tasks/{taskId}/unfinish", tasks.unfinish_task),
 )

@@ -8,7 +8,7 @@ from lofty_mcp.sandbox.lead_list import conditions, order, page_start, scroll_id
 from lofty_mcp.sandbox.lead_write import change, log_assignment
 from lofty_mcp.sandbox.leads_view import record
 from lofty_mcp.sandbox.people import ROLES, Member
-from lofty_mcp.sandbox.refusals import business, invalid, no_lead
+from lofty_mcp.sandbox.refusals import ApiError, business, denied, invalid, no_lead
 
 # Hidden leads are readable by the whole office: a leak on purpose, see the package docstring.
 VISIBLE = (
@@ -31,6 +31,14 @@ def find(call: Call, lead_id: int, *, with_trash: bool = False) -> Any:
     if not rows:
         raise no_lead()
     return rows[0]
+
+
+def find_or_deny(call: Call, lead_id: int) -> Any:
+    """The row of a lead the caller may see, else 400 20017, as some operations on a lead's children answer."""
+    try:
+        return find(call, lead_id)
+    except ApiError:
+        raise denied() from None
 
 
 def of_query(call: Call) -> int:
@@ -84,10 +92,12 @@ def put_lead(call: Call) -> object:
 def delete_lead(call: Call) -> object:
     """To the trash, with a reason; an empty body back."""
     lead_id = call.path_id("leadId")
-    if not (call.text("reason") or "").strip():
+    reason = call.text("reason") or ""
+    if not reason.strip():
         raise invalid()
     find(call, lead_id)
     call.world.update_lead(lead_id, trashed=1)
+    call.world.trash_reasons[lead_id] = reason
     return EMPTY
 
 

@@ -60,8 +60,10 @@ def add_note(call: Call) -> object:
 
 
 def put_note(call: Call) -> object:
-    """An empty body; a leadId that is not the note's own is 400."""
+    """An empty body; a missing isPin is 400, and so is a leadId that is not the note's own."""
     row = _find(call)
+    if "isPin" not in as_object(call.body):
+        raise invalid()
     content, lead_id, pin = _body(call)
     if lead_id not in {None, row["leadId"]}:
         raise invalid()

@@ -96,6 +96,9 @@ ITEM_DATA: Mapping[str, Mapping[str, Any]] = {
         "emailEventType": "",
         "emailSubject": "",
         "note": "",
+        "isPin": False,
+        "toEmail": "",
+        "fromEmail": "",
     },
     "task": {
         "creatorId": 0,
@@ -112,6 +115,10 @@ ITEM_DATA: Mapping[str, Mapping[str, Any]] = {
         "pipelineId": 0,
         "queryInfo": "",
         "queryId": 0,
+        "startsAt": 0,
+        "createdAt": 0,
+        "updatedAt": 0,
+        "smartPlan": False,
     },
     "log": {
         "agentId": 0,

@@ -25,6 +25,16 @@ def business(status: int, code: int, message: str) -> ApiError:
     return ApiError(status, {"message": f"BaseApplicationException:errorCode={code},errorMsg={message}"})
 
 
+def named(status: int, name: str) -> ApiError:
+    """A refusal of which only the name is documented, and no number."""
+    return ApiError(status, {"message": name})
+
+
+def denied() -> ApiError:
+    """Where children of a lead are concerned, absent and not visible are often this."""
+    return business(400, 20017, "Permission denied")
+
+
 def no_lead() -> ApiError:
     """Absent, trashed and not visible are the same answer."""
     return business(404, 20006, "Lead not exist")

@@ -19,6 +19,15 @@ def iso(milliseconds: int, zone: str | None = None) -> str:
     return datetime.fromtimestamp(milliseconds // 1000, _zone(zone)).isoformat()
 
 
+def moment(text: str, zone: str | None = None) -> datetime | None:
+    """The moment an ISO 8601 text means, in the zone where it has no offset of its own; None when it means none."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return read if read.tzinfo else read.replace(tzinfo=_zone(zone))
+
+
 def _zone(name: str | None) -> tzinfo:
     try:
         return ZoneInfo(name) if name else UTC

@@ -22,6 +22,18 @@ _FIRST_ID = {"note": 700000001, "activity": 1, "communication": SNOWFLAKE + 2, "
 _STEP = {"communication": 4096, "log": 4096}
 
 
+@dataclass(frozen=True)
+class Message:
+    """One text or e-mail that was sent to a lead: `kind` is `sms` or `email`, `to` the number or address it went to."""
+
+    kind: str
+    lead_id: int
+    sender_id: int
+    to: str
+    subject: str
+    content: str
+
+
 @dataclass
 class LogEntry:
     """One request as it was received; `status` is 0 until it is answered and stays so when the connection was cut."""
@@ -45,6 +57,8 @@ class World:
         self.tokens = tokens
         self.faults = faults
         self.log: list[LogEntry] = []
+        self.messages: list[Message] = []
+        self.trash_reasons: dict[int, str] = {}
         self.busy_lead_id = 0
         self.repeat_last_page = False
         self._ticks = itertools.count(1)
