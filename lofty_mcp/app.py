@@ -73,9 +73,13 @@ class Call:
     crm: VisibleCrm
     began: float
     caller: Caller
-    decision: str = "allow"
+    decision: str = ""
+    basis: str = ""
+    """What the decision rests on: a word or two of ours, never of the arguments."""
     outcome: str = "done"
     leads: list[str] = field(default_factory=list)
+    tickets: list[str] = field(default_factory=list)
+    """Ids of the tickets that this round touched."""
 
     @property
     def mode(self) -> Mode:

@@ -209,4 +209,7 @@ async def test_completions_and_lists_leave_no_line(bench: Bench) -> None:
 async def test_a_line_tells_nothing_of_what_was_spent_upstream(bench: Bench) -> None:
     columns = list(AuditEntry.__dataclass_fields__)
 
-    assert columns == ["at", "principal", "tool", "effect", "decision", "outcome", "leads", "duration_ms"]
+    assert columns == [
+        *("at", "principal", "viewer", "tool", "effect", "decision", "basis", "tickets", "outcome", "leads"),
+        "duration_ms",
+    ]

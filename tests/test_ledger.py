@@ -15,6 +15,7 @@ import anyio
 import pytest
 
 from lofty_mcp.ledger import AuditEntry, Handle, LedgerError, Row, Ticket
+from lofty_mcp.ledger.journal import linked
 from lofty_mcp.ledger.schema import MIGRATIONS, explain, migrate
 from lofty_mcp.ledger.sqlite import SqliteLedger
 
@@ -421,7 +422,19 @@ async def test_codes_differ_and_expired_ones_are_removed_when_the_next_is_issued
 
 
 def an_entry(at: float = 1.0, principal: str = "alice") -> AuditEntry:
-    return AuditEntry(at, principal, "add_tag", "add", "allow", "applied", ("h1", "h2"), 12.5)
+    return AuditEntry(
+        at=at,
+        principal=principal,
+        viewer="7",
+        tool="add_tag",
+        effect="add",
+        decision="allow",
+        basis="mild",
+        tickets=("t1",),
+        outcome="applied",
+        leads=("h1", "h2"),
+        duration_ms=12.5,
+    )
 
 
 async def test_audit_lines_come_back_newest_first_and_by_principal(ledger: SqliteLedger) -> None:
@@ -433,7 +446,16 @@ async def test_audit_lines_come_back_newest_first_and_by_principal(ledger: Sqlit
     assert await ledger.audited(principal="alice", since=2.0) == [lines[2]]
 
 
-@pytest.mark.parametrize("change", ["UPDATE audit SET outcome = 'no_change'", "DELETE FROM audit"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE audit SET outcome = 'no_change'",
+        "DELETE FROM audit",
+        "REPLACE INTO audit SELECT * FROM audit",
+        "INSERT INTO audit SELECT 3, at, principal, viewer, tool, effect, decision, basis, tickets, outcome, leads,"
+        " duration_ms, hash FROM audit",
+    ],
+)
 async def test_the_audit_log_cannot_be_changed(ledger: SqliteLedger, path: Path, change: str) -> None:
     await ledger.audit([an_entry()])
     with raw(path) as db, pytest.raises(sqlite3.IntegrityError, match="append-only"):
@@ -547,6 +569,31 @@ async def test_a_ledger_of_an_older_version_is_brought_up_to_date_with_its_ticke
     with raw(path) as db:
         applied = [row[0] for row in db.execute("SELECT name FROM migrations ORDER BY name")]
     assert applied == [migration.__name__ for migration in MIGRATIONS]
+
+
+async def test_audit_lines_of_an_older_version_are_kept_and_chained(path: Path, clock: Clock) -> None:
+    path.parent.mkdir(mode=0o700)
+    with raw(path) as db:
+        migrate(db, MIGRATIONS[:4])
+        for n in range(3):
+            db.execute(
+                "INSERT INTO audit (at, principal, tool, effect, decision, outcome, leads, duration_ms)"
+                " VALUES (?, 'p', 'get_lead', 'read', 'allow', 'done', '[\"h\"]', 2)",
+                (n,),
+            )
+    ledger = await SqliteLedger.open(path, clock)
+    await ledger.audit([an_entry(3.0)])
+    lines = await ledger.audited()
+    await ledger.close()
+
+    assert [(line.at, line.viewer, line.basis, line.leads) for line in lines[1:]] == [
+        (float(n), "", "", ("h",)) for n in (2, 1, 0)
+    ]
+    with raw(path) as db:
+        rows = db.execute("SELECT * FROM audit ORDER BY id").fetchall()
+    assert [row[0] for row in rows] == [1, 2, 3, 4]
+    before = ["", *(row[-1] for row in rows)]
+    assert [row[-1] for row in rows] == [linked(last, row[:-1]) for last, row in zip(before, rows, strict=False)]
 
 
 async def test_a_ledger_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None:

@@ -99,12 +99,18 @@ async def _conclude(call: Call, ctx: ServerRequestContext[App, Any], duration_ms
 
 def _entry(call: Call, name: str, duration_ms: float) -> AuditEntry:
     known = name in call.app.effects or name in ROUNDS  # a name that we do not know is the caller's text
+    effect = call.app.effects.get(name, Effect.READ)
+    undecided = ("allow", "read") if effect is Effect.READ else ("none", "")
+    decision, basis = (call.decision, call.basis) if call.decision else undecided
     return AuditEntry(
         at=call.began,
         principal=call.account.principal,
+        viewer=" ".join(sorted(call.crm.eyes.ids)) if call.crm.eyes else "",
         tool=name if known else "unknown tool",
-        effect=call.app.effects.get(name, Effect.READ).name.lower(),
-        decision=call.decision,
+        effect=effect.name.lower(),
+        decision=decision,
+        basis=basis,
+        tickets=tuple(hashed(ticket, call.app.secret) for ticket in call.tickets),
         outcome=call.outcome,
         leads=tuple(hashed(lead_id, call.app.secret) for lead_id in call.leads),
         duration_ms=duration_ms,

@@ -89,12 +89,18 @@ class VisibleCrm:
     caller: str = ""
     """The name that `limits` count under."""
     began: float = field(init=False)
+    eyes: Viewer | None = field(init=False, default=None)
+    """The viewer, once the call has had to know it."""
 
     def __post_init__(self) -> None:
         self.began = self.timing.clock()
 
     async def viewer(self) -> Viewer:
         """Whose eyes these are; nobody's, if that cannot be known for certain."""
+        self.eyes = await self._viewer()
+        return self.eyes
+
+    async def _viewer(self) -> Viewer:
         try:
             if self.member is not None:
                 record = await self.vocabulary.record_of(self.member)

@@ -68,15 +68,22 @@ class Handle:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One line of the audit log; `leads` are keyed hashes, never ids."""
+    """One line of the audit log: fixed words, digests, ids of members, and times; nothing that anybody wrote."""
 
     at: float
     principal: str
+    viewer: str
+    """Lofty user ids of the eyes that were used, if the round had to know them."""
     tool: str
     effect: str
     decision: str
+    basis: str
+    """What the decision rests on, in a word or two."""
+    tickets: tuple[str, ...]
+    """The tickets that were touched, as keyed hashes."""
     outcome: str
     leads: tuple[str, ...]
+    """Keyed hashes of the ids that the call named, or the ids, as the operator wants it."""
     duration_ms: float
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lofty_mcp.ledger import LedgerError
+from lofty_mcp.ledger.journal import linked
 
 __all__ = ["MIGRATIONS", "connect", "explain", "explained", "migrate"]
 
@@ -58,7 +59,45 @@ def m004_pace(db: sqlite3.Connection) -> None:
     db.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL)")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_tickets, m002_handles, m003_audit, m004_pace)
+def m005_chain(db: sqlite3.Connection) -> None:
+    """The audit log again, as a chain; its old lines are kept and chained as they were found.
+
+    Lines get the next number and nothing else, so that none is replaced; none goes that no checkpoint stands for.
+    """
+    old = db.execute("SELECT * FROM audit ORDER BY id").fetchall()
+    db.execute("DROP TABLE audit")
+    db.execute(
+        "CREATE TABLE audit (id INTEGER PRIMARY KEY, at REAL NOT NULL, principal TEXT NOT NULL, viewer TEXT NOT NULL,"
+        " tool TEXT NOT NULL, effect TEXT NOT NULL, decision TEXT NOT NULL, basis TEXT NOT NULL, tickets TEXT NOT NULL,"
+        " outcome TEXT NOT NULL, leads TEXT NOT NULL, duration_ms REAL NOT NULL, hash TEXT NOT NULL)"
+    )
+    db.execute(
+        "CREATE TABLE checkpoint (only INTEGER PRIMARY KEY CHECK (only = 1), up_to INTEGER NOT NULL,"
+        " hash TEXT NOT NULL, at REAL NOT NULL, signature TEXT NOT NULL)"
+    )
+    for verb, forbidden in (
+        ("INSERT", "NEW.id <> 1 + coalesce((SELECT max(id) FROM audit), (SELECT up_to FROM checkpoint), 0)"),
+        ("UPDATE", "TRUE"),
+        ("DELETE", "OLD.id > coalesce((SELECT up_to FROM checkpoint), 0)"),
+    ):
+        db.execute(
+            f"CREATE TRIGGER audit_no_{verb.lower()} BEFORE {verb} ON audit WHEN {forbidden}"
+            " BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
+        )
+    last = ""
+    for number, (_, at, principal, tool, effect, decision, outcome, leads, duration_ms) in enumerate(old, 1):
+        line = (number, at, principal, "", tool, effect, decision, "", "[]", outcome, leads, duration_ms)
+        last = linked(last, line)
+        db.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*line, last))
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    m001_tickets,
+    m002_handles,
+    m003_audit,
+    m004_pace,
+    m005_chain,
+)
 
 
 def migrate(db: sqlite3.Connection, migrations: Sequence[Callable[[sqlite3.Connection], None]] = MIGRATIONS) -> None:

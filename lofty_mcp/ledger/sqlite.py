@@ -18,7 +18,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from anyio import CancelScope, CapacityLimiter, to_thread
 
-from lofty_mcp.ledger import AuditEntry, Handle, LedgerError, Row, Ticket, WritesPaused
+from lofty_mcp.ledger import AuditEntry, Handle, LedgerError, Row, Ticket, WritesPaused, journal
 from lofty_mcp.ledger.schema import connect, explained
 
 __all__ = ["SqliteLedger"]
@@ -230,23 +230,10 @@ class SqliteLedger:
         return payload
 
     async def audit(self, entries: Sequence[AuditEntry]) -> None:
-        sql = (
-            "INSERT INTO audit (at, principal, tool, effect, decision, outcome, leads, duration_ms)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-        )
-        rows = [
-            (e.at, e.principal, e.tool, e.effect, e.decision, e.outcome, json.dumps(e.leads), e.duration_ms)
-            for e in entries
-        ]
-        await self._write(lambda db: db.executemany(sql, rows))
+        await self._write(lambda db: journal.append(db, entries))
 
     async def audited(self, *, principal: str | None = None, since: float = 0, limit: int = 100) -> list[AuditEntry]:
-        sql = (
-            "SELECT at, principal, tool, effect, decision, outcome, leads, duration_ms FROM audit"
-            " WHERE at >= ?1 AND (?2 IS NULL OR principal = ?2) ORDER BY id DESC LIMIT ?3"
-        )
-        rows = await self._read(lambda db: db.execute(sql, (since, principal, limit)).fetchall())
-        return [AuditEntry(**{**dict(row), "leads": tuple(json.loads(row["leads"]))}) for row in rows]
+        return await self._read(lambda db: journal.newest(db, principal, since, limit))
 
     async def take(self, key: str, want: int, rate: float, burst: float) -> tuple[int, float]:
         def work(db: sqlite3.Connection) -> tuple[int, float]:
