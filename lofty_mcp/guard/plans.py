@@ -89,10 +89,10 @@ def intent_of(principal: str, act: Act, lead_id: str) -> str:
 def basis_of(act: Act, lead: LeadRecord, generation: int) -> str:
     """What a confirmation of `act` on `lead` rests on.
 
-    The values shown or to be changed, who sees the lead, and the generation; never score, visits or update times.
+    What is shown of it, the values to be changed, who sees it, and the generation; never score, visits or update times.
     """
-    values = [act.before(lead), act.after(lead), lead.assigned_user_id, lead.hidden_flag, lead.private_flag, generation]
-    return digest(values)
+    shown = [lead.name, act.before(lead), act.after(lead), act.consequence(lead)]
+    return digest([shown, lead.assigned_user_id, lead.hidden_flag, lead.private_flag, generation])
 
 
 async def make_plan(

@@ -1,0 +1,283 @@
+"""What a yes is bound to: change any one thing that it was given for, and nothing is written."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client
+from mcp.shared.exceptions import MCPError
+from mcp.types import CallToolResult, ElicitResult, InputRequiredResult, InputResponses
+
+from lofty_mcp.sandbox.records import LEAD_DATA
+from lofty_mcp.sandbox.store import LEAD_COLUMNS
+from tests.support.world import ANA, ERAS, OWNER, Bench, Person, data
+from tests.support.writes import WRITES, a_call, changed_calls
+
+EACH = pytest.mark.parametrize("tool", WRITES)
+CODES: dict[str, Any] = {"mode": "code", "ask_from": "add"}
+"""Settings under which every write takes two steps."""
+QUESTIONS: dict[str, Any] = {"ask_from": "add"}
+FIELDS = sorted({*LEAD_COLUMNS, *LEAD_DATA, "tags"} - {"leadId", "search", "data"})
+"""Everything that somebody else can change in a record."""
+WHO_SEES = {"assignedUserId", "hiddenFlag", "privateFlag", "trashed"}
+SOME_FIELDS = [*sorted(WHO_SEES), "firstName", "stage", "tags", "score", "lastVisit"]
+TICKED = ElicitResult(action="accept", content={"ok": True})
+NOT_A_MUTATION = {"create_new"}
+"""Arguments that only let another one through: without them the call is refused."""
+
+
+def a_lead(bench: Bench) -> str:
+    """A lead of Ana's to which every tool has something to do."""
+    return str(bench.world.add_lead(assignedUserId=bench.user_id(ANA), firstName="Zoe", lastName="Quill"))
+
+
+def change(bench: Bench, lead_id: str, field: str) -> None:
+    """Somebody else changes one field of the record."""
+    now = bench.world.lead(int(lead_id)).get(field)
+    other: Any = {
+        "assignedUserId": bench.user_id(OWNER),
+        "stage": "Attempted",
+        "tags": ["Lakeside"],
+        "phoneStatuses": [2],
+        "opportunity": "Back to Site",
+        "ownershipScope": "PERSONAL",
+    }.get(field)
+    if other is None:
+        match now:
+            case bool():
+                other = not now
+            case str():
+                other = f"{now}x" if not field.endswith(("Time", "Touch", "Visit")) else datetime.now().astimezone()
+            case None | int():
+                other = (now or 0) + 1
+            case list():
+                other = [*now, *([3] if field == "leadTypes" else ["a"] if field == "segments" else [])]
+            case _:
+                other = {**now, "priceMin": 5}
+    bench.world.update_lead(int(lead_id), **{field: other})
+
+
+async def _asked(client: Client, tool: str, call: dict[str, Any]) -> InputRequiredResult:
+    asked = await client.session.call_tool(tool, call, allow_input_required=True)
+    assert isinstance(asked, InputRequiredResult)
+    return asked
+
+
+async def _answer(
+    client: Client, tool: str, call: dict[str, Any], asked: InputRequiredResult, state: str | None
+) -> CallToolResult | InputRequiredResult:
+    answers: InputResponses = dict.fromkeys(asked.input_requests or {}, TICKED)
+    return await client.session.call_tool(
+        tool, call, input_responses=answers, request_state=state, allow_input_required=True
+    )
+
+
+# Codes
+
+
+@EACH
+async def test_a_code_is_worth_nothing_with_any_one_argument_changed(bench: Bench, tool: str) -> None:
+    lead_id, other_id = a_lead(bench), a_lead(bench)
+    call = a_call(tool, lead_id)
+    async with bench.client(**CODES) as client:
+        code = data(await client.call_tool(tool, call))["confirmation"]
+        for name, changed in changed_calls(tool, lead_id, other_id):
+            result = await client.call_tool(tool, {**changed, "confirmation": code})
+            assert bench.sent() == [], f"{name} is not bound"
+            assert result.is_error == (name in NOT_A_MUTATION), f"{name}: {result}"
+            if not result.is_error:
+                assert data(result)["confirmation"] != code
+        done = data(await client.call_tool(tool, {**call, "confirmation": code}))
+
+    assert done["results"][0]["outcome"] == "applied", "the code itself was good all the while"
+    assert len(bench.sent()) == 1
+
+
+@EACH
+async def test_a_code_is_worth_nothing_for_more_leads_or_another_tool(bench: Bench, tool: str) -> None:
+    lead_id, other_id = a_lead(bench), a_lead(bench)
+    async with bench.client(**CODES) as client:
+        code = data(await client.call_tool(tool, a_call(tool, lead_id)))["confirmation"]
+        calls = [(other, a_call(other, lead_id)) for other in WRITES if other != tool]
+        if "lead_ids" in WRITES[tool]:
+            calls.append((tool, a_call(tool, lead_id) | {"lead_ids": [lead_id, other_id]}))
+        for other, call in calls:
+            result = data(await client.call_tool(other, {**call, "confirmation": code}))
+            assert result["confirmation"] != code
+
+    assert bench.sent() == []
+
+
+@EACH
+async def test_a_code_is_worth_nothing_for_somebody_else_or_too_late(bench: Bench, tool: str) -> None:
+    call = a_call(tool, a_lead(bench))
+    async with bench.client(**CODES) as ana, bench.client(OWNER, **CODES) as owner:
+        code = data(await ana.call_tool(tool, call))["confirmation"]
+        foreign = data(await owner.call_tool(tool, {**call, "confirmation": code}))
+        bench.later += 15 * 60 + 1
+        late = data(await ana.call_tool(tool, {**call, "confirmation": code}))
+
+    assert foreign["status"] == late["status"] == "confirmation_required"
+    assert bench.sent() == []
+
+
+@EACH
+@pytest.mark.parametrize("fields", [SOME_FIELDS, pytest.param(FIELDS, marks=pytest.mark.slow)], ids=["some", "all"])
+async def test_a_code_is_bound_to_what_was_shown_and_to_who_sees_the_lead_and_to_nothing_else(
+    bench: Bench, tool: str, fields: list[str]
+) -> None:
+    bound, shown = set(), set(WHO_SEES)
+    async with bench.client(**CODES) as client:
+        for field in fields:
+            lead_id = a_lead(bench)
+            call = a_call(tool, lead_id)
+            first = data(await client.call_tool(tool, call))
+            change(bench, lead_id, field)
+            again = await client.call_tool(tool, call)
+            if not again.is_error and any(first[key] != data(again)[key] for key in ("preview", "results")):
+                shown.add(field)
+            before = len(bench.sent())
+            await client.call_tool(tool, {**call, "confirmation": first["confirmation"]})
+            if len(bench.sent()) == before:
+                bound.add(field)
+
+    assert bound == shown
+    assert {"firstName", "assignedUserId"} <= shown
+    assert not shown & {"score", "lastVisit", "lastUpdateTime"}, "what changes by itself binds nothing"
+
+
+@EACH
+async def test_a_code_is_worth_nothing_once_its_act_was_done_otherwise_and_undone(bench: Bench, tool: str) -> None:
+    lead_id = a_lead(bench)
+    call = a_call(tool, lead_id)
+    before = bench.world.lead(int(lead_id))
+    async with bench.client(**CODES) as client:
+        old = data(await client.call_tool(tool, call))["confirmation"]
+        bench.world.update_lead(int(lead_id), firstName="Zoë")
+        new = data(await client.call_tool(tool, call))["confirmation"]
+        data(await client.call_tool(tool, {**call, "confirmation": new}))
+        put_back = {name: before[name] for name in ("firstName", "stage", "assignedUserId")}
+        bench.world.update_lead(int(lead_id), tags=[], assistantUserId=0, **put_back)
+        sent = len(bench.sent())
+        again = data(await client.call_tool(tool, {**call, "confirmation": old}))
+
+    assert again["status"] == "confirmation_required"
+    assert len(bench.sent()) == sent == 1
+
+
+# Questions of the 2026 era
+
+
+@EACH
+async def test_an_answer_counts_once_however_often_it_is_sent(bench: Bench, tool: str) -> None:
+    call = a_call(tool, a_lead(bench))
+    outcomes = []
+    async with bench.client(person=Person(), **QUESTIONS) as client:
+        asked = await _asked(client, tool, call)
+
+        async def answer() -> None:
+            result = await _answer(client, tool, call, asked, asked.request_state)
+            outcomes.append(data(result)["results"][0]["outcome"] if isinstance(result, CallToolResult) else "asked")
+
+        async with anyio.create_task_group() as group:
+            for _ in range(8):
+                group.start_soon(answer)
+        await answer()
+
+    assert outcomes.count("applied") >= 1
+    assert set(outcomes) <= {"applied", "asked", "no_change"}
+    assert len(bench.sent()) == 1
+
+
+ALTERED: dict[str, Callable[[str], str | None]] = {
+    "missing": lambda _: None,
+    "empty": lambda _: "",
+    "first character": lambda state: ("A" if state[0] != "A" else "B") + state[1:],
+    "in the middle": lambda state: state[: len(state) // 2] + state[len(state) // 2 + 1 :],
+    "cut": lambda state: state[: len(state) // 2],
+    "last character": lambda state: state[:-4] + ("AAAA" if state[-4:] != "AAAA" else "BBBB"),
+    "made up": lambda _: '{"v": 1, "outcomes": {}}',
+}
+
+
+@EACH
+async def test_an_answer_with_a_state_that_is_not_as_it_was_given_writes_nothing(bench: Bench, tool: str) -> None:
+    call = a_call(tool, a_lead(bench))
+    async with bench.client(person=Person(), **QUESTIONS) as client:
+        asked = await _asked(client, tool, call)
+        for name, alter in ALTERED.items():
+            await _refused(lambda state: _answer(client, tool, call, asked, state), alter(asked.request_state or ""))
+            assert bench.sent() == [], name
+        await _answer(client, tool, call, asked, asked.request_state)
+
+    assert len(bench.sent()) == 1, "the state itself was good all the while"
+
+
+async def _refused(answer: Callable[[str | None], Awaitable[Any]], state: str | None) -> None:
+    """The answer is turned away, or is asked for again."""
+    try:
+        result = await answer(state)
+    except MCPError as error:
+        assert "requestState" in str(error)  # noqa: PT017 - either way of saying no will do
+    else:
+        assert isinstance(result, InputRequiredResult), result
+
+
+@EACH
+async def test_an_answer_to_another_call_writes_nothing(bench: Bench, tool: str) -> None:
+    lead_id, other_id = a_lead(bench), a_lead(bench)
+    call = a_call(tool, lead_id)
+    async with bench.client(person=Person(), **QUESTIONS) as client:
+        asked = await _asked(client, tool, call)
+        others = [(tool, changed) for name, changed in changed_calls(tool, lead_id, other_id) if name != "create_new"]
+        for other, changed in (*others, *((other, a_call(other, lead_id)) for other in WRITES if other != tool)):
+            await _refused(lambda state: _answer(client, other, changed, asked, state), asked.request_state)  # noqa: B023
+            assert bench.sent() == [], changed
+        await _answer(client, tool, call, asked, asked.request_state)
+
+    assert len(bench.sent()) == 1, "the answer itself was good all the while"
+
+
+@EACH
+@pytest.mark.parametrize("whose", [ANA, OWNER], ids=["another process", "another principal"])
+async def test_an_answer_given_to_another_server_writes_nothing(bench: Bench, tool: str, whose: str) -> None:
+    call = a_call(tool, a_lead(bench))
+    async with (
+        bench.client(person=Person(), **QUESTIONS) as one,
+        bench.client(whose, person=Person(), **QUESTIONS) as other,
+    ):
+        asked = await _asked(one, tool, call)
+        await _refused(lambda state: _answer(other, tool, call, asked, state), asked.request_state)
+
+    assert bench.sent() == []
+
+
+# The record changes while the person thinks
+
+
+@EACH
+@pytest.mark.parametrize("era", ERAS)
+async def test_what_changes_while_the_person_thinks_is_asked_about_anew_and_a_no_then_counts(
+    bench: Bench, tool: str, era: str
+) -> None:
+    person, lead_id, field = Person(), "", ""
+
+    def meanwhile() -> None:
+        if len(person.asked) == 1:
+            change(bench, lead_id, field)
+        else:
+            person.action, person.content = "decline", None
+
+    person.meanwhile = meanwhile
+    async with bench.client(era=era, person=person, **QUESTIONS) as client:
+        for field in ("firstName", "assignedUserId", "hiddenFlag", "privateFlag", "stage", "tags"):
+            lead_id, before = a_lead(bench), len(bench.sent())
+            person.asked, person.action, person.content = [], "accept", {"ok": True}
+            result = data(await client.call_tool(tool, a_call(tool, lead_id)))
+            if len(person.asked) == 1:
+                assert (field in ("stage", "tags"), result["status"]) == (True, "done"), "no business of this tool's"
+                continue
+            assert person.asked[0] != person.asked[1]
+            assert (result["status"], len(bench.sent())) == ("declined", before), field
