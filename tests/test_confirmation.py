@@ -50,7 +50,13 @@ async def test_an_accepted_question_moves_the_lead_with_exactly_one_request(benc
 
     assert result["status"] == "done"
     assert result["results"] == [
-        {"lead_id": lead_id, "outcome": "applied", "before": {"stage": "New Lead"}, "after": {"stage": "Qualified"}}
+        {
+            "lead_id": lead_id,
+            "outcome": "applied",
+            "before": {"stage": "New Lead"},
+            "after": {"stage": "Qualified"},
+            "undo": {"tool": "update_stage", "arguments": {"lead_ids": [lead_id], "stage": "New Lead"}},
+        }
     ]
     assert bench.sent() == [("PUT", f"/v1.0/leads/{lead_id}", {"stage": "Qualified"})]
     assert len(person.asked) == 1

@@ -34,7 +34,17 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "app": ("accounts", "guard", "ledger", "settings"),
     "listening": ("app",),
     "guard": ("guard", "app", "client", "ledger", "models", "errors", "settings", "telemetry"),
-    "tools": ("tools", "app", "guard", "client.wire", "client.vocabulary", "ledger", "models", "errors", "settings"),
+    "tools": (
+        "tools",
+        "app",
+        "guard",
+        "client.requests",
+        "client.vocabulary",
+        "ledger",
+        "models",
+        "errors",
+        "settings",
+    ),
     "resources": ("tools", "app", "models", "errors"),
     "completions": ("tools", "app", "models", "errors"),
     "prompts": ("app", "models"),
@@ -51,7 +61,16 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 }
 """What a part may import of ours, as prefixes; the ways in may import all."""
 
-PURE = ("models", "client.wire", "client.resilience", "guard.visibility", "guard.effects", "guard.pages", "web.jwks")
+PURE = (
+    "models",
+    "client.requests",
+    "client.wire",
+    "client.resilience",
+    "guard.visibility",
+    "guard.effects",
+    "guard.pages",
+    "web.jwks",
+)
 IO = {"anyio", "asyncio", "httpx2", "io", "logging", "os", "shutil", "socket", "sqlite3", "subprocess", "threading"}
 IO |= {"multiprocessing", "pathlib", "tempfile", "time", "urllib.request", "uvicorn"}
 ONLY_IN: dict[str, tuple[str, ...]] = {

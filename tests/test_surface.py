@@ -256,7 +256,7 @@ async def test_results_fit_their_schema_and_are_marked_as_untrusted(bench: Bench
     ids = {"lead_ids": [lead_id]} if name in WRITES else {"lead_id": lead_id}
     arguments = {**ids, **GOOD[name]} if name in GOOD else {}
     schema = (await _listed(bench))[name].output_schema or {}
-    async with bench.client() as client:
+    async with bench.client(mode="code") as client:
         result = await client.call_tool(name, arguments)
 
     Draft202012Validator(schema).validate(data(result))

@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.trace import SpanKind, StatusCode
 
 from lofty_mcp import telemetry
-from lofty_mcp.client import wire
+from lofty_mcp.client import requests
 from lofty_mcp.client.client import LoftyClient, open_pool
 from lofty_mcp.client.credentials import ApiKey
 from lofty_mcp.client.pacing import Pacer
@@ -278,7 +278,7 @@ async def test_a_request_that_waits_for_its_turn_is_counted(counts: Counts) -> N
         "http://127.0.0.1", httpx2.MockTransport(lambda _: httpx2.Response(200)), proxies=False
     ) as http:
         pacer.pause(0.02)
-        await LoftyClient(http, ApiKey("key"), pacer, user_agent="test").send(wire.get("/v1.0/me"))
+        await LoftyClient(http, ApiKey("key"), pacer, user_agent="test").send(requests.get("/v1.0/me"))
 
     assert counts.of("lofty.pacing.wait") == 1
 
@@ -294,7 +294,7 @@ async def test_a_breaker_is_no_longer_shown_as_open_when_lofty_is_back(counts: C
         shown = []
         for _ in range(5 + 1 + 1):
             with suppress(UpstreamFailed):
-                await client.send(wire.put_lead("1", {}))
+                await client.send(requests.put_lead("1", {}))
             shown.append(counts.of("lofty.breaker.open"))
             now[0] += 20 if shown[-1] else 0
 
@@ -411,16 +411,16 @@ def test_spans_of_others_and_attributes_not_listed_are_left_out(spans: list[Read
 
 
 def test_a_path_shows_only_words_of_lofty() -> None:
-    requests = [
-        wire.lead("1141834283710023"),
-        wire.site_activities("1141834283710023", 0),
-        wire.communications("1141834283710023", 0),
-        wire.assign_lead("1141834283710023", "Agent", ANA),
-        wire.member(ANA),
-        wire.member("ana"),
-        wire.pipelines(0),
+    sent = [
+        requests.lead("1141834283710023"),
+        requests.site_activities("1141834283710023", 0),
+        requests.communications("1141834283710023", 0),
+        requests.assign_lead("1141834283710023", "Agent", ANA),
+        requests.member(ANA),
+        requests.member("ana"),
+        requests.pipelines(0),
     ]
-    assert [telemetry.template(request.path) for request in requests] == [
+    assert [telemetry.template(request.path) for request in sent] == [
         LEAD,
         f"{LEAD}/activities",
         f"{LEAD.replace('v1', 'v2')}/activities",

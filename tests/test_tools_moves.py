@@ -44,20 +44,27 @@ async def _refused(bench: Bench, tool: str, mode: str = "auto", **arguments: Any
 
 @pytest.mark.parametrize("era", ERAS)
 @pytest.mark.parametrize(
-    ("tool", "before", "after", "request_sent"),
+    ("tool", "before", "after", "request_sent", "undo"),
     [
-        ("update_stage", {"stage": "New Lead"}, {"stage": "Qualified"}, ("PUT", "", {"stage": "Qualified"})),
+        (
+            "update_stage",
+            {"stage": "New Lead"},
+            {"stage": "Qualified"},
+            ("PUT", "", {"stage": "Qualified"}),
+            {"stage": "New Lead"},
+        ),
         (
             "assign_lead",
             {"agent": "Ana Reyes"},
             {"agent": "Mark Silva"},
             ("POST", "/assignment", [{"role": "Agent", "assignee": MARK}]),
+            {"assignee": ANA, "role": "Agent"},
         ),
-        ("add_tag", {"tags": []}, {"tags": ["VIP"]}, ("PUT", "", {"tagsAdd": ["VIP"]})),
+        ("add_tag", {"tags": []}, {"tags": ["VIP"]}, ("PUT", "", {"tagsAdd": ["VIP"]}), None),
     ],
 )
 async def test_a_write_is_one_request_and_tells_before_and_after(
-    bench: Bench, era: str, tool: str, before: dict[str, Any], after: dict[str, Any], request_sent: Any
+    bench: Bench, era: str, tool: str, before: dict[str, Any], after: dict[str, Any], request_sent: Any, undo: Any
 ) -> None:
     [lead_id] = _leads(bench)
     async with bench.client(era=era, person=Person()) as client:
@@ -68,7 +75,7 @@ async def test_a_write_is_one_request_and_tells_before_and_after(
     assert done["status"] == "done"
     assert row == {"lead_id": lead_id, "outcome": "applied", "after": after} | (
         {"before": before} if before != {"tags": []} else {}
-    )
+    ) | ({"undo": {"tool": tool, "arguments": {"lead_ids": [lead_id], **undo}}} if undo else {})
     assert bench.sent() == [(method, f"/v1.0/leads/{lead_id}{tail}", body)]
 
 
@@ -76,7 +83,7 @@ async def test_a_write_is_one_request_and_tells_before_and_after(
 async def test_calls_upstream_are_one_for_a_preview_and_three_for_a_commit(bench: Bench, tool: str) -> None:
     [lead_id] = _leads(bench)
     call: dict[str, Any] = {"lead_ids": [lead_id], **CALLS[tool]}
-    async with bench.client(ask_from="add") as client:
+    async with bench.client(ask_from="add", mode="code") as client:
         await warm(client)
         start = len(bench.world.log)
         preview = data(await client.call_tool(tool, call))
@@ -385,7 +392,7 @@ async def test_code_lets_six_leads_through_two_steps(bench: Bench, era: str, too
 )
 async def test_ask_from_raises_and_lowers_the_line(bench: Bench, ask_from: str, asked: list[str]) -> None:
     [lead_id] = _leads(bench)
-    async with bench.client(ask_from=ask_from) as client:
+    async with bench.client(ask_from=ask_from, mode="code") as client:
         told = {
             tool: data(await client.call_tool(tool, {"lead_ids": lead_id, **CALLS[tool]}))["status"] for tool in CALLS
         }
@@ -397,7 +404,7 @@ async def test_ask_from_raises_and_lowers_the_line(bench: Bench, ask_from: str, 
 @pytest.mark.parametrize("tool", CALLS)
 async def test_a_replay_is_marked_and_a_first_time_is_not(bench: Bench, tool: str) -> None:
     call: dict[str, Any] = {"lead_ids": _leads(bench, 2), **CALLS[tool]}
-    async with bench.client(ask_from="add") as client:
+    async with bench.client(ask_from="add", mode="code") as client:
         call["confirmation"] = data(await client.call_tool(tool, call))["confirmation"]
         first, again = [data(await client.call_tool(tool, call)) for _ in range(2)]
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from lofty_mcp.client import endpoints, wire
+from lofty_mcp.client import endpoints, requests, wire
 from lofty_mcp.client.client import LoftyClient, open_pool
 from lofty_mcp.client.credentials import ApiKey
 from lofty_mcp.client.pacing import Pacer
@@ -22,16 +22,16 @@ from lofty_mcp.errors import (
 )
 
 LEAD = "1141834283710023"
-WITH_A_LEAD_ID: tuple[Callable[[str], wire.Request], ...] = (
-    wire.lead,
-    wire.notes,
-    wire.tasks,
-    lambda lead_id: wire.put_lead(lead_id, {}),
-    lambda lead_id: wire.delete_lead(lead_id, "duplicate"),
-    lambda lead_id: wire.assign_lead(lead_id, "Agent", "mark@example.com"),
-    lambda lead_id: wire.site_activities(lead_id, 0),
-    lambda lead_id: wire.communications(lead_id, 0),
-    lambda lead_id: wire.system_logs(lead_id, 0),
+WITH_A_LEAD_ID: tuple[Callable[[str], requests.Request], ...] = (
+    requests.lead,
+    requests.notes,
+    requests.tasks,
+    lambda lead_id: requests.put_lead(lead_id, {}),
+    lambda lead_id: requests.delete_lead(lead_id, "duplicate"),
+    lambda lead_id: requests.assign_lead(lead_id, "Agent", "mark@example.com"),
+    lambda lead_id: requests.site_activities(lead_id, 0),
+    lambda lead_id: requests.communications(lead_id, 0),
+    lambda lead_id: requests.system_logs(lead_id, 0),
 )
 
 BODIES: list[tuple[Any, int | None]] = [
@@ -271,28 +271,28 @@ def test_a_repeated_page_ends_a_list() -> None:
         "me",
     ],
 )
-def test_what_is_no_lead_id_never_becomes_part_of_a_request(make: Callable[[str], wire.Request], bad: str) -> None:
+def test_what_is_no_lead_id_never_becomes_part_of_a_request(make: Callable[[str], requests.Request], bad: str) -> None:
     with pytest.raises(InvalidInput):
         make(bad)
 
 
 @pytest.mark.parametrize("good", ["1", LEAD, str(2**63 - 1)])
 def test_a_lead_id_stands_in_the_path_as_it_is(good: str) -> None:
-    assert wire.lead(good).path == f"/v1.0/leads/{good}"
+    assert requests.lead(good).path == f"/v1.0/leads/{good}"
 
 
 def test_an_account_cannot_leave_its_place_in_the_path() -> None:
-    assert wire.member("a/../../v1.0/leads?x=1#@example.com").path == (
+    assert requests.member("a/../../v1.0/leads?x=1#@example.com").path == (
         "/v1.0/members/a%2F..%2F..%2Fv1.0%2Fleads%3Fx%3D1%23@example.com"
     )
 
 
 def test_a_query_leaves_out_what_is_none_and_spells_booleans_in_lower_case() -> None:
-    assert wire.get("/v1.0/x", a=None, b=True, c=False, d=0).query == (("b", "true"), ("c", "false"), ("d", "0"))
+    assert requests.get("/v1.0/x", a=None, b=True, c=False, d=0).query == (("b", "true"), ("c", "false"), ("d", "0"))
 
 
 def test_the_lead_list_is_paged_by_limit_and_offset() -> None:
-    assert dict(wire.leads({"sort": "CreateTime"}, offset=50, limit=100).query) == {
+    assert dict(requests.leads({"sort": "CreateTime"}, offset=50, limit=100).query) == {
         "sort": "CreateTime",
         "offset": "50",
         "limit": "100",
@@ -301,24 +301,28 @@ def test_the_lead_list_is_paged_by_limit_and_offset() -> None:
 
 def test_a_filter_that_lofty_does_not_know_is_refused_instead_of_ignored() -> None:
     with pytest.raises(ValueError, match="keyword"):
-        wire.leads({"keyword": "ana"}, offset=0, limit=1)
+        requests.leads({"keyword": "ana"}, offset=0, limit=1)
 
 
 def test_an_assignment_is_a_list_with_the_assignee_by_e_mail() -> None:
-    request = wire.assign_lead(LEAD, "Agent", "mark@example.com")
+    request = requests.assign_lead(LEAD, "Agent", "mark@example.com")
     assert (request.method, request.path) == ("POST", f"/v1.0/leads/{LEAD}/assignment")
     assert request.body == [{"role": "Agent", "assignee": "mark@example.com"}]
 
 
 def test_communications_are_asked_for_a_thousand_at_a_time_since_they_come_oldest_first() -> None:
-    request = wire.communications(LEAD, 1000)
+    request = requests.communications(LEAD, 1000)
     assert request.path == f"/v2.0/leads/{LEAD}/activities"
     assert dict(request.query) == {"offset": "1000", "limit": "1000"}
 
 
 def test_only_a_get_may_be_sent_twice() -> None:
-    assert wire.lead(LEAD).repeatable
-    for write in (wire.put_lead(LEAD, {}), wire.delete_lead(LEAD, "x"), wire.assign_lead(LEAD, "Agent", "a@b.c")):
+    assert requests.lead(LEAD).repeatable
+    for write in (
+        requests.put_lead(LEAD, {}),
+        requests.delete_lead(LEAD, "x"),
+        requests.assign_lead(LEAD, "Agent", "a@b.c"),
+    ):
         assert not write.repeatable
 
 
@@ -335,7 +339,7 @@ def test_only_a_get_may_be_sent_twice() -> None:
     ],
 )
 def test_a_phone_number_is_reduced_to_the_digits_that_lofty_compares(typed: str, digits: str) -> None:
-    assert wire.phone_digits(typed) == digits
+    assert requests.phone_digits(typed) == digits
 
 
 def _client(answers: Callable[[httpx2.Request], httpx2.Response]) -> tuple[LoftyClient, httpx2.AsyncClient]:
@@ -345,10 +349,15 @@ def _client(answers: Callable[[httpx2.Request], httpx2.Response]) -> tuple[Lofty
 
 @pytest.mark.parametrize(
     "request_",
-    [wire.lead(LEAD), wire.put_lead(LEAD, {"stage": "New"}), wire.delete_lead(LEAD, "x"), wire.notes(LEAD)],
+    [
+        requests.lead(LEAD),
+        requests.put_lead(LEAD, {"stage": "New"}),
+        requests.delete_lead(LEAD, "x"),
+        requests.notes(LEAD),
+    ],
     ids=lambda request: request.method,
 )
-async def test_every_request_carries_the_content_type_the_key_and_our_own_name(request_: wire.Request) -> None:
+async def test_every_request_carries_the_content_type_the_key_and_our_own_name(request_: requests.Request) -> None:
     seen: list[httpx2.Request] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:

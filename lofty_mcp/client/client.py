@@ -11,7 +11,7 @@ import anyio
 import httpx2
 
 from lofty_mcp import telemetry
-from lofty_mcp.client import wire
+from lofty_mcp.client import requests, wire
 from lofty_mcp.client.credentials import Credential
 from lofty_mcp.client.pacing import MustWait, Pacer, advise
 from lofty_mcp.client.resilience import Breaker, RetryBucket, pause_before_retry
@@ -44,7 +44,7 @@ class LoftyClient:
     def __post_init__(self) -> None:
         self.breaker = Breaker(self.clock)
 
-    async def send(self, request: wire.Request, before: wire.Hook | None = None) -> Any:
+    async def send(self, request: requests.Request, before: requests.Hook | None = None) -> Any:
         """The JSON that Lofty answers to `request`.
 
         `before` runs once the request's turn has come, right before its first byte leaves; what it raises stops it.
@@ -74,7 +74,7 @@ class LoftyClient:
         self.breaker.record(error)
         telemetry.breaker(was_open=was_open, is_open=self.breaker.opened_at is not None)
 
-    async def _wait_or_raise(self, error: LoftyError, request: wire.Request, attempt: int) -> None:
+    async def _wait_or_raise(self, error: LoftyError, request: requests.Request, attempt: int) -> None:
         pause = pause_before_retry(error, attempt=attempt, repeatable=request.repeatable, jitter=random.random())  # noqa: S311 - spreads retries, guards nothing
         if pause is None or pause > _seconds_left() or not self.retries.take():
             raise error
@@ -82,7 +82,7 @@ class LoftyClient:
         await self.sleep(pause)
 
     async def _attempt(
-        self, request: wire.Request, authorization: str, before: wire.Hook | None
+        self, request: requests.Request, authorization: str, before: requests.Hook | None
     ) -> tuple[Any, LoftyError | None]:
         """Lofty's answer, or how the request failed; raises what kept it from being sent."""
         asked = time.perf_counter()
@@ -100,7 +100,7 @@ class LoftyClient:
             return None, RateLimited(wait.seconds)
         return answer
 
-    async def _tried(self, request: wire.Request, authorization: str) -> tuple[Any, LoftyError | None]:
+    async def _tried(self, request: requests.Request, authorization: str) -> tuple[Any, LoftyError | None]:
         began = anyio.current_time()
         try:
             answer = await self._answered(request, authorization)
@@ -114,7 +114,7 @@ class LoftyClient:
         self._record(None)
         return answer, None
 
-    async def _answered(self, request: wire.Request, authorization: str) -> Any:
+    async def _answered(self, request: requests.Request, authorization: str) -> Any:
         with telemetry.exchange(request.method, request.path) as told, _told_apart():
             status, headers, content = await self._exchange(request, authorization)
             told.status = status
@@ -125,14 +125,14 @@ class LoftyClient:
             raise RateLimited(seconds)
         return wire.decipher(status, content)
 
-    async def _exchange(self, request: wire.Request, authorization: str) -> tuple[int, httpx2.Headers, bytes]:
+    async def _exchange(self, request: requests.Request, authorization: str) -> tuple[int, httpx2.Headers, bytes]:
         with anyio.fail_after(min(ATTEMPT_SECONDS, _seconds_left())):
             async with self.http.stream(
                 request.method,
                 request.path,
                 params=request.query or None,
                 json=request.body,
-                headers=wire.headers(authorization, self.user_agent),
+                headers=requests.headers(authorization, self.user_agent),
             ) as response:
                 content = bytearray()
                 async for chunk in response.aiter_bytes():

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from lofty_mcp.client import wire
+from lofty_mcp.client import requests, wire
 from lofty_mcp.client.client import LoftyClient
-from lofty_mcp.client.wire import Hook
+from lofty_mcp.client.requests import Hook
 from lofty_mcp.errors import NoSuchOperation, NotFound, UpstreamFailed
 from lofty_mcp.models.leads import LeadRecord, LeadRow
 from lofty_mcp.models.people import Member, Org
@@ -27,7 +27,7 @@ class LeadPage:
     total: int | None
 
 
-async def _there(client: LoftyClient, request: wire.Request) -> Any:
+async def _there(client: LoftyClient, request: requests.Request) -> Any:
     """The answer of an operation that Lofty cannot fail to know."""
     try:
         return await client.send(request)
@@ -37,24 +37,24 @@ async def _there(client: LoftyClient, request: wire.Request) -> Any:
 
 async def me(client: LoftyClient) -> Member:
     """GET /v1.0/me, the recommended probe of a credential (reference §7)."""
-    return Member.model_validate(wire.unwrap(await _there(client, wire.get("/v1.0/me")), "user"))
+    return Member.model_validate(wire.unwrap(await _there(client, requests.get("/v1.0/me")), "user"))
 
 
 async def member(client: LoftyClient, account: str) -> Member:
     """GET /v1.0/members/{account}."""
-    return Member.model_validate(wire.unwrap(await client.send(wire.member(account)), "member"))
+    return Member.model_validate(wire.unwrap(await client.send(requests.member(account)), "member"))
 
 
 async def org(client: LoftyClient) -> Org:
     """GET /v1.0/org."""
-    return Org.model_validate(wire.unwrap(await _there(client, wire.get("/v1.0/org")), "org"))
+    return Org.model_validate(wire.unwrap(await _there(client, requests.get("/v1.0/org")), "org"))
 
 
 async def members(client: LoftyClient) -> list[Member]:
     """All members of the team, page by page."""
     found: dict[str, Member] = {}
     for _ in range(MOST_PAGES):
-        body = await _there(client, wire.members(len(found)))
+        body = await _there(client, requests.members(len(found)))
         page = [Member.model_validate(row) for row in wire.rows(body, "members")]
         fresh = {m.id or m.member_user_id or m.email or "": m for m in page}
         fresh = {key: m for key, m in fresh.items() if key and key not in found}
@@ -69,7 +69,7 @@ async def pipelines(client: LoftyClient) -> list[str]:
     names: list[str] = []
     passed = 0
     for page in range(MOST_PAGES):
-        body = await _there(client, wire.pipelines(page))
+        body = await _there(client, requests.pipelines(page))
         rows = wire.rows(body, "pipelines")
         fresh = [n for row in rows if isinstance(n := row.get("name"), str) and n and n not in names]
         names += fresh
@@ -84,14 +84,14 @@ async def tags(client: LoftyClient) -> list[str]:
 
     The list mixes definitions (`leadId` 0) with tags applied to leads, hidden ones included (quirk 26).
     """
-    rows = wire.rows(await _there(client, wire.get("/v1.0/teamFeatures/listTag")), "tags")
+    rows = wire.rows(await _there(client, requests.get("/v1.0/teamFeatures/listTag")), "tags")
     defined = [row for row in rows if row.get("leadId") in (None, 0, "0", "")]
     return list(dict.fromkeys(n for row in defined if isinstance(n := row.get("tagName"), str) and n))
 
 
 async def lead(client: LoftyClient, lead_id: str) -> LeadRecord:
     """GET /v1.0/leads/{leadId}; an answer without a lead in it is one that was not found."""
-    body = await client.send(wire.lead(lead_id))
+    body = await client.send(requests.lead(lead_id))
     try:
         return LeadRecord.model_validate(wire.unwrap(body, "lead"))
     except UpstreamFailed:
@@ -100,46 +100,46 @@ async def lead(client: LoftyClient, lead_id: str) -> LeadRecord:
 
 async def leads(client: LoftyClient, filters: Mapping[str, Any], *, offset: int, limit: int) -> LeadPage:
     """A page of GET /v1.0/leads."""
-    body = await client.send(wire.leads(filters, offset=offset, limit=limit))
+    body = await client.send(requests.leads(filters, offset=offset, limit=limit))
     return LeadPage([LeadRow.model_validate(row) for row in wire.rows(body, "leads")], wire.total(body))
 
 
 async def put_lead(client: LoftyClient, lead_id: str, body: Mapping[str, Any], before: Hook | None = None) -> Any:
     """PUT /v1.0/leads/{leadId}; the answer holds only the id."""
-    return await client.send(wire.put_lead(lead_id, body), before)
+    return await client.send(requests.put_lead(lead_id, body), before)
 
 
 async def delete_lead(client: LoftyClient, lead_id: str, reason: str, before: Hook | None = None) -> Any:
     """DELETE /v1.0/leads/{leadId}, to the trash."""
-    return await client.send(wire.delete_lead(lead_id, reason), before)
+    return await client.send(requests.delete_lead(lead_id, reason), before)
 
 
 async def assign_lead(client: LoftyClient, lead_id: str, role: str, account: str, before: Hook | None = None) -> Any:
     """POST /v1.0/leads/{leadId}/assignment."""
-    return await client.send(wire.assign_lead(lead_id, role, account), before)
+    return await client.send(requests.assign_lead(lead_id, role, account), before)
 
 
 async def notes(client: LoftyClient, lead_id: str) -> list[Row]:
     """GET /v1.0/notes: all notes of a lead."""
-    return wire.rows(await client.send(wire.notes(lead_id)), "notes")
+    return wire.rows(await client.send(requests.notes(lead_id)), "notes")
 
 
 async def tasks(client: LoftyClient, lead_id: str) -> list[Row]:
     """GET /v2.0/tasks: all tasks and appointments of a lead."""
-    return wire.rows(await client.send(wire.tasks(lead_id)), "tasks")
+    return wire.rows(await client.send(requests.tasks(lead_id)), "tasks")
 
 
 async def site_activities(client: LoftyClient, lead_id: str) -> AsyncIterator[list[Row]]:
     """Pages of GET /v1.0/leads/{leadId}/activities, newest first; a repeated page ends them."""
-    request: Callable[[int], wire.Request] = lambda page: wire.site_activities(lead_id, page)  # noqa: E731
-    async for page in _numbered(client, request, wire.SITE_PAGE, "activities"):
+    request: Callable[[int], requests.Request] = lambda page: requests.site_activities(lead_id, page)  # noqa: E731
+    async for page in _numbered(client, request, requests.SITE_PAGE, "activities"):
         yield page
 
 
 async def system_logs(client: LoftyClient, lead_id: str) -> AsyncIterator[list[Row]]:
     """Pages of GET /v1.0/systemLogs, newest first; 403 unless the caller is owner or shared agent."""
     async for page in _numbered(
-        client, lambda page: wire.system_logs(lead_id, page), wire.SYSTEM_LOG_PAGE, "timeLines"
+        client, lambda page: requests.system_logs(lead_id, page), requests.SYSTEM_LOG_PAGE, "timeLines"
     ):
         yield page
 
@@ -148,17 +148,17 @@ async def communications(client: LoftyClient, lead_id: str) -> AsyncIterator[lis
     """Pages of GET /v2.0/leads/{leadId}/activities, oldest first."""
     offset, previous = 0, None
     while True:
-        page = wire.rows(await client.send(wire.communications(lead_id, offset)), "activities")
+        page = wire.rows(await client.send(requests.communications(lead_id, offset)), "activities")
         if not page or wire.same_rows(page, previous):
             return
         yield page
-        if not wire.looks_full(len(page), wire.COMMUNICATION_PAGE):
+        if not wire.looks_full(len(page), requests.COMMUNICATION_PAGE):
             return
         offset, previous = offset + len(page), page
 
 
 async def _numbered(
-    client: LoftyClient, request: Callable[[int], wire.Request], size: int, key: str
+    client: LoftyClient, request: Callable[[int], requests.Request], size: int, key: str
 ) -> AsyncIterator[list[Row]]:
     number, previous = 0, None
     while True:

@@ -11,7 +11,6 @@ import anyio
 from mcp.server.mcpserver import AcceptedElicitation, Elicit, ElicitationResult, Resolve
 from mcp.shared.exceptions import MCPError
 from mcp.types.version import is_version_at_least
-from pydantic import BaseModel, Field
 
 from lofty_mcp import telemetry
 from lofty_mcp.app import Call, Ctx, call
@@ -19,7 +18,7 @@ from lofty_mcp.client.pacing import BURST
 from lofty_mcp.errors import Refused
 from lofty_mcp.guard.audit import hashed
 from lofty_mcp.guard.effects import Allow, Ask, Effect, Policy, Refuse, decide
-from lofty_mcp.guard.plans import Act, Plan, Step, issue_code, make_plan, still_fits
+from lofty_mcp.guard.plans import Act, Approval, Plan, Step, issue_code, make_plan, still_fits
 from lofty_mcp.guard.tickets import ALL_WRITES_SECONDS, PAUSED, PLAN_SECONDS, STOPPING, Executor
 from lofty_mcp.guard.wording import preview, question
 from lofty_mcp.ledger import Ledger, LedgerError
@@ -33,12 +32,6 @@ WORDS = 4
 MOST_QUESTIONS = 3
 ASKING_ERA = "2026-07-28"
 """The first protocol revision in which a question is a result instead of a request to the client."""
-
-
-class Approval(BaseModel):
-    """The form behind a question; its box starts unticked, and an empty answer is a no."""
-
-    ok: bool = Field(False, strict=True, title="Go ahead", description="Tick to carry this out.")
 
 
 @dataclass(frozen=True)
@@ -60,7 +53,7 @@ Answer = ElicitationResult[Any]
 """What a write tool's resolver yields: a verdict of ours, or a person's answer to the question."""
 
 
-async def plan_act(act: Act, lead_ids: list[str], code: str | None) -> Plan:
+async def plan_act(act: Act[Any], lead_ids: list[str], code: str | None) -> Plan:
     """Plan `act` for the call being served; see `make_plan`."""
     current = call()
     current.leads = list(lead_ids)
@@ -72,7 +65,9 @@ async def plan_act(act: Act, lead_ids: list[str], code: str | None) -> Plan:
             "Nothing was changed."
         )
     with anyio.fail_after(PLAN_SECONDS):
-        return await make_plan(current.crm, current.app.ledger, current.account.principal, act, lead_ids, code)
+        return await make_plan(
+            current.crm, current.app.ledger, current.account.principal, act, lead_ids, code, now=current.app.clock()
+        )
 
 
 def leads_in_time(per_minute: float) -> int:
@@ -116,7 +111,10 @@ async def verdict(plan: Plan, ctx: Ctx) -> Verdict | Elicit[Approval]:
         return Go(plan)  # what was done under this code is told again, whatever holds by now
     if plan.open_steps:
         await _refuse_if_halted(current)
-    decision = decide(plan.act.effect, len(plan.steps), policy(ctx, current))
+    act = plan.act
+    decision = decide(
+        act.effect, len(plan.steps), policy(ctx, current), gives_away=act.gives_away, must_ask=act.must_ask
+    )
     current.decision = type(decision).__name__.lower()
     match decision:
         case Refuse(why):
@@ -132,7 +130,7 @@ async def verdict(plan: Plan, ctx: Ctx) -> Verdict | Elicit[Approval]:
             return Stop(await _preview(current, plan))
         case Ask() if _is_asking_era(ctx):
             current.outcome = "asked"  # or answered already, as the SDK finds: what leaves is counted in `measured`
-            return Elicit(question(plan), Approval)
+            return Elicit(question(plan), act.form)
     return await _push(plan, ctx)
 
 
@@ -151,11 +149,16 @@ async def carry_out(ctx: Ctx, plan: Plan, answer: Answer) -> WriteResult:
             return result
         case AcceptedElicitation(data=Go(decided)):
             return await _execute(ctx, decided)
-        case AcceptedElicitation(data=Approval(ok=True)):
+        case AcceptedElicitation(data=Approval() as given) if approves(plan, given):
             call().decision = "accepted"
             telemetry.confirmation(plan.act.tool, "accepted")
             return await _execute(ctx, plan)
     return _declined(plan)
+
+
+def approves(plan: Plan, given: Approval) -> bool:
+    """Whether this form, as it was filled in, is a yes to `plan`."""
+    return isinstance(given, plan.act.form) and given.approves([step.lead for step in plan.steps if step.lead])
 
 
 def policy(ctx: Ctx, current: Call) -> Policy:
@@ -177,7 +180,7 @@ async def _push(plan: Plan, ctx: Ctx) -> Verdict:
     current = call()
     for _ in range(MOST_QUESTIONS):
         telemetry.confirmation(plan.act.tool, "asked")
-        if not await _said_yes(question(plan), ctx):
+        if not await _said_yes(plan, ctx):
             return Stop(_declined(plan))
         again = await plan_act(plan.act, [step.lead_id for step in plan.steps], plan.code)
         if again.reference == plan.reference:
@@ -188,13 +191,13 @@ async def _push(plan: Plan, ctx: Ctx) -> Verdict:
     raise Refused("The leads keep changing while they are being asked about. Nothing was changed.")
 
 
-async def _said_yes(text: str, ctx: Ctx) -> bool:
+async def _said_yes(plan: Plan, ctx: Ctx) -> bool:
     with anyio.move_on_after(QUESTION_SECONDS):
         try:
-            answer = await ctx.elicit(text, Approval)
+            answer = await ctx.elicit(question(plan), plan.act.form)
         except (MCPError, ValueError):
             return False  # the client failed, or answered without the form: not a yes
-        return isinstance(answer, AcceptedElicitation) and answer.data.ok
+        return isinstance(answer, AcceptedElicitation) and approves(plan, answer.data)
     return False
 
 
@@ -250,6 +253,7 @@ async def _execute(ctx: Ctx, plan: Plan) -> WriteResult:
         results.append(result)
         replayed = replayed or again
         await ctx.report_progress(len(results), len(plan.steps))
+    results = [row.without_undo_but(current.may) for row in results]
     left = plan.steps[len(results) :]
     status = status_of(results)
     current.outcome = ",".join(sorted({row.outcome for row in results}))
@@ -296,13 +300,13 @@ def _untouched(plan: Plan) -> list[RowResult]:
         if step.lead is None:
             rows.append(RowResult(lead_id=step.lead_id, outcome="not_found"))
             continue
-        outcome = "no_change" if plan.act.done(step.lead) else "not_applied"
+        outcome = "no_change" if plan.act.done(step.record) else "not_applied"
         rows.append(
             RowResult(
                 lead_id=step.lead_id,
                 outcome=outcome,
-                before=plan.act.before(step.lead),
-                after=plan.act.after(step.lead),
+                before=plan.act.before(step.record),
+                after=plan.act.after(step.record),
             )
         )
     return rows

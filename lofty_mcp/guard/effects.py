@@ -10,6 +10,11 @@ from lofty_mcp.settings import Mode
 MOST_UNASKED = 5
 """Leads that one call may touch without being asked, or through the two steps of a client that cannot ask."""
 
+ONLY_A_PERSON = (
+    "This needs a person's own answer, and this client cannot ask for one. Do it in Lofty, or use a client that "
+    "supports elicitation. Nothing was changed."
+)
+
 
 class Effect(IntEnum):
     """The strongest thing that a tool does, from the mildest."""
@@ -62,26 +67,30 @@ class Refuse:
 Decision = Allow | Ask | Refuse
 
 
-def decide(effect: Effect, leads: int, policy: Policy) -> Decision:
+def decide(effect: Effect, leads: int, policy: Policy, *, gives_away: bool = False, must_ask: bool = False) -> Decision:
     """Whether a call with the *effective* `effect` on so many leads goes ahead.
 
-    The number of leads is that of the ids given, never of the leads found.
+    The number of leads is that of the ids given, never of the leads found. What `gives_away` a lead, like what removes
+    or sends, is not done by code alone unless the mode says so; what `must_ask` is done on a person's answer only.
     """
     if effect is Effect.READ:
         return Allow()
     if policy.mode is Mode.READ:
         return Refuse("This server is read-only (LOFTY_MCP_MODE=read). Nothing was changed.")
+    if must_ask:
+        return Ask(two_steps=False) if policy.can_ask else Refuse(ONLY_A_PERSON)
     if policy.mode is Mode.AUTO or effect < policy.ask_from:
         return Allow()
     if policy.can_ask:
         return Ask(two_steps=False)
-    if policy.mode is Mode.CODE or (effect <= Effect.CHANGE and leads <= MOST_UNASKED):
+    final = effect > Effect.CHANGE or gives_away
+    if policy.mode is Mode.CODE or (not final and leads <= MOST_UNASKED):
         return Ask(two_steps=True)
-    what = "more than five leads at once" if effect <= Effect.CHANGE else "something that cannot be taken back"
+    what = "something that this server cannot take back" if final else "more than five leads at once"
+    way = "Use" if final else "Do it for up to five leads at a time, use"
     return Refuse(
-        f"This needs a person's approval of {what}, and this client cannot ask one. Do it for up to five leads at a "
-        "time, use a client that supports elicitation, or let the operator set LOFTY_MCP_MODE=code. "
-        "Nothing was changed."
+        f"This needs a person's approval of {what}, and this client cannot ask one. {way} a client that supports "
+        "elicitation, or let the operator set LOFTY_MCP_MODE=code. Nothing was changed."
     )
 
 

@@ -12,8 +12,9 @@ import anyio
 
 from lofty_mcp.client import endpoints
 from lofty_mcp.client.client import LoftyClient
+from lofty_mcp.client.requests import LEAD_PAGE, Hook
 from lofty_mcp.client.vocabulary import Seen, Vocabulary
-from lofty_mcp.client.wire import LEAD_PAGE, Hook, looks_full
+from lofty_mcp.client.wire import looks_full
 from lofty_mcp.errors import NoSuchOperation, NotFound, PermissionDenied, RateLimited, RejectedByLofty
 from lofty_mcp.guard import visibility
 from lofty_mcp.guard.limits import Limits, NoLimits

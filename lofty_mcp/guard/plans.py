@@ -4,39 +4,93 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from lofty_mcp.client.wire import Hook
+from pydantic import BaseModel, Field
+
+from lofty_mcp.client.requests import Hook
 from lofty_mcp.errors import NotFound
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.guard.gate import VisibleCrm
-from lofty_mcp.ledger import Ledger, Row
+from lofty_mcp.ledger import Ledger, Row, Ticket
 from lofty_mcp.models.leads import LeadRecord
 
 Values = dict[str, Any]
+R = TypeVar("R")
+REPEAT_SECONDS = 120.0
+"""How long the same creation or message is told again instead of done again."""
+
+
+class Approval(BaseModel):
+    """The form behind a question; its box starts unticked, and an empty answer is a no."""
+
+    ok: bool = Field(False, strict=True, title="Go ahead", description="Tick to carry this out.")
+
+    def approves(self, leads: Sequence[LeadRecord]) -> bool:
+        """Whether this is a yes to an act on these leads."""
+        return self.ok
+
+
+class NamedApproval(Approval):
+    """A form in which the lead's name has to be typed as well."""
+
+    name: str = Field("", title="Name of the lead", description="Type the name as it is shown, to be sure.")
+
+    def approves(self, leads: Sequence[LeadRecord]) -> bool:
+        """Whether this is a yes, with the name of the one lead."""
+        typed = " ".join(self.name.split()).casefold()
+        return self.ok and [typed] == [lead.name.casefold() for lead in leads]
+
+
+async def the_lead(_: VisibleCrm, lead: LeadRecord) -> LeadRecord:
+    """The record of an act that is about the lead itself."""
+    return lead
 
 
 @dataclass(frozen=True)
-class Act:
-    """What is to be done to each lead, in terms of the record: shown, wanted, written and recognised when done."""
+class Act(Generic[R]):
+    """What is to be done to each lead, in terms of its record: shown, wanted, written and recognised when done.
+
+    The record is the lead, or what `read` makes of it, such as the lead with its notes.
+    """
 
     tool: str
     effect: Effect
     arguments: Values
     title: str
-    before: Callable[[LeadRecord], Values]
-    after: Callable[[LeadRecord], Values]
-    done: Callable[[LeadRecord], bool]
-    write: Callable[[VisibleCrm, LeadRecord, Hook], Awaitable[Any]]
-    consequence: Callable[[LeadRecord], str | None] = lambda _: None
-    shows: Callable[[LeadRecord, LeadRecord], bool] | None = None
-    """Whether the second record shows that the act was done to the first, where `done` asks for more than that."""
+    before: Callable[[R], Values]
+    after: Callable[[R], Values]
+    done: Callable[[R], bool]
+    write: Callable[[VisibleCrm, R, Hook], Awaitable[Any]]
+    read: Callable[[VisibleCrm, LeadRecord], Awaitable[R]] = the_lead  # type: ignore[assignment]  # R is LeadRecord then
+    look: Callable[[VisibleCrm, str], Awaitable[tuple[R, bool]]] | None = None
+    """The record after the write and whether the viewer still sees it, where reading the lead again is not the way."""
+    consequence: Callable[[R], str | None] = lambda _: None
+    trace: Callable[[R], Any] = lambda _: None
+    """What of the record before (JSON) tells later whether the act was done, kept with its ticket."""
+    shows: Callable[[Any, R], bool] = lambda _, __: False
+    """Whether a record shows, beside the trace, that the act was done, where `done` asks for more than that."""
+    suffices: Callable[[R | None], bool] = lambda _: False
+    """Whether this read-back will do once Lofty has accepted the request, where the record need not show it."""
+    told: Callable[[Any, R], Values] | None = None
+    """The values after, of the trace and the record read back; by default those of `before`."""
+    undo: Callable[[str, Values, Values], Values | None] = lambda *_: None
+    """The ordinary call that puts a lead back, of its id and the values before and after; None if there is none."""
     gives_away: bool = False
     """Whether the act may end the viewer's own sight of the lead; then its read-back is trusted unseen."""
+    must_ask: bool = False
+    """Whether nothing but a person's answer will do, in every mode."""
+    once: bool = False
+    """Whether the same act again is for some time taken for a repetition, since no record would tell."""
+    form: type[Approval] = Approval
 
-    def reached(self, before: LeadRecord, now: LeadRecord) -> bool:
+    def reached(self, trace: Any, now: R) -> bool:
         """Whether the record read back shows what was wanted."""
-        return self.done(now) or (self.shows is not None and self.shows(before, now))
+        return self.done(now) or self.shows(trace, now)
+
+    def result(self, trace: Any, now: R) -> Values:
+        """The values after, as the record read back shows them."""
+        return self.told(trace, now) if self.told else self.before(now)
 
 
 @dataclass(frozen=True)
@@ -47,6 +101,9 @@ class Step:
     row: Row
     generation: int
     lead: LeadRecord | None
+    record: Any = None
+    repeats: Ticket | None = None
+    """The ticket of the same act a moment ago, where this part would only be a repetition of it."""
 
     @property
     def ticket_id(self) -> str:
@@ -58,7 +115,7 @@ class Step:
 class Plan:
     """An act bound to the records it was planned on."""
 
-    act: Act
+    act: Act[Any]
     principal: str
     steps: tuple[Step, ...]
     code: str | None = None
@@ -73,7 +130,11 @@ class Plan:
     @property
     def open_steps(self) -> list[Step]:
         """The parts that would be written now."""
-        return [step for step in self.steps if step.lead is not None and not self.act.done(step.lead)]
+        return [step for step in self.steps if step.lead is not None and not self.settled(step)]
+
+    def settled(self, step: Step) -> bool:
+        """Whether nothing is to be written for this part."""
+        return step.repeats is not None or self.act.done(step.record)
 
 
 def digest(value: Any) -> str:
@@ -81,24 +142,31 @@ def digest(value: Any) -> str:
     return sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()
 
 
-def intent_of(principal: str, act: Act, lead_id: str) -> str:
+def intent_of(principal: str, act: Act[Any], lead_id: str) -> str:
     """What is meant, whoever says it how often: principal, tool, effective arguments, lead."""
     return digest([principal, act.tool, act.arguments, lead_id])
 
 
-def basis_of(act: Act, lead: LeadRecord, generation: int) -> str:
-    """What a confirmation of `act` on `lead` rests on.
+def basis_of(act: Act[R], lead: LeadRecord, record: R, generation: int) -> str:
+    """What a confirmation of `act` on `lead` and its record rests on.
 
     What is shown of it, the values to be changed, who sees it, and the generation; never score, visits or update times.
     """
-    shown = [lead.name, act.before(lead), act.after(lead), act.consequence(lead)]
+    shown = [lead.name, act.before(record), act.after(record), act.consequence(record)]
     return digest([shown, lead.assigned_user_id, lead.hidden_flag, lead.private_flag, generation])
 
 
 async def make_plan(
-    crm: VisibleCrm, ledger: Ledger, principal: str, act: Act, lead_ids: Sequence[str], code: str | None
+    crm: VisibleCrm,
+    ledger: Ledger,
+    principal: str,
+    act: Act[Any],
+    lead_ids: Sequence[str],
+    code: str | None,
+    *,
+    now: float,
 ) -> Plan:
-    """Read the leads and bind `act` to them.
+    """Read the leads and bind `act` to them; `now` is the ledger's time.
 
     Generations are counted before the records are read, so that a write in between makes the plan stale.
 
@@ -112,14 +180,27 @@ async def make_plan(
         raise NotFound
     steps = []
     for lead_id, lead in zip(lead_ids, found, strict=True):
-        generation = generations.get(intents[lead_id], 0)
-        basis = basis_of(act, lead, generation) if lead else ""
-        steps.append(Step(lead_id, Row(lead_id, intents[lead_id], basis), generation, lead))
+        generation, intent = generations.get(intents[lead_id], 0), intents[lead_id]
+        if lead is None:
+            steps.append(Step(lead_id, Row(lead_id, intent, ""), generation, None))
+            continue
+        record = await act.read(crm, lead)
+        row = Row(lead_id, intent, basis_of(act, lead, record, generation))
+        repeats = await _repeated(ledger, intent, now) if act.once else None
+        steps.append(Step(lead_id, row, generation, lead, record, repeats))
     kept = await ledger.redeem(principal, purpose(act), code) if code else None
     confirmed = (
         kept["tickets"] if kept and set(kept["tickets"]) == set(lead_ids) and kept["act"] == _signature(act) else {}
     )
     return Plan(act, principal, tuple(steps), code, confirmed)
+
+
+async def _repeated(ledger: Ledger, intent: str, now: float) -> Ticket | None:
+    """The ticket that the same act has right now or had a moment ago, if something may have come of it."""
+    last = await ledger.latest(intent)
+    if last is None or last.outcome in ("not_applied", "not_found"):
+        return None
+    return last if last.settled_at is None or last.settled_at > now - REPEAT_SECONDS else None
 
 
 async def issue_code(
@@ -131,12 +212,12 @@ async def issue_code(
     return handle.code, handle.expires_at
 
 
-def purpose(act: Act) -> str:
+def purpose(act: Act[Any]) -> str:
     """What a code of this act is good for."""
     return f"confirm:{act.tool}"
 
 
-def _signature(act: Act) -> str:
+def _signature(act: Act[Any]) -> str:
     return digest([act.tool, act.arguments])
 
 

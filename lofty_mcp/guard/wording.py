@@ -15,7 +15,7 @@ def preview(plan: Plan) -> str:
     lines = [plan.act.title]
     for step in plan.steps:
         if step.lead is not None:
-            change = "already so" if plan.act.done(step.lead) else _change(plan.act, step)
+            change = "already so" if plan.settled(step) else _change(plan.act, step)
             lines.append(f"- {step.lead.name} ({step.lead_id}): {change}")
     missing = sum(step.lead is None for step in plan.steps)
     if missing:
@@ -23,11 +23,10 @@ def preview(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _change(act: Act, step: Step) -> str:
-    assert step.lead is not None  # noqa: S101 - narrowed by the caller
-    before, after = act.before(step.lead), act.after(step.lead)
+def _change(act: Act[Any], step: Step) -> str:
+    before, after = act.before(step.record), act.after(step.record)
     moves = "; ".join(_move(name, before.get(name), value) for name, value in after.items())
-    consequence = act.consequence(step.lead)
+    consequence = act.consequence(step.record)
     return f"{moves}. {consequence}" if consequence else moves
 
 

@@ -56,6 +56,8 @@ class Ticket:
     lease_until: float
     owner: str
     settled_at: float | None = None
+    trace: Any = None
+    """What was given at the claim, kept until it is known what became of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +96,14 @@ class Ledger(Protocol):
         """How many tickets of each intent were ever settled."""
 
     async def claim(
-        self, principal: str, tool: str, row: Row, owner: str, lease: float, *, generation: int
+        self, principal: str, tool: str, row: Row, owner: str, lease: float, *, generation: int, trace: Any = None
     ) -> Ticket | None:
         """Claim the row's ticket for `owner`, or answer the ticket that stands in the way.
 
         None: it is ours for `lease` seconds. Otherwise, in this order: the row's own ticket, if sent or settled; the
         intent's last settled ticket, if its generation is no longer `generation`; the intent's ticket that is alive
-        or sent, on whatever basis. So an identical act that races is replayed, never redone.
+        or sent, on whatever basis. So an identical act that races is replayed, never redone. `trace` (JSON) is kept
+        with the claim for whoever has to find out what became of it.
         """
 
     async def mark_sent(self, ticket_id: str, owner: str) -> bool:

@@ -45,6 +45,7 @@ def _as_ticket(row: sqlite3.Row) -> Ticket:
         lease_until=row["lease_until"],
         owner=row["owner"],
         settled_at=row["settled_at"],
+        trace=detail.get("trace"),
     )
 
 
@@ -142,16 +143,18 @@ class SqliteLedger:
         return await self._read(lambda db: {intent: _generation(db, intent) for intent in intents})
 
     async def claim(
-        self, principal: str, tool: str, row: Row, owner: str, lease: float, *, generation: int
+        self, principal: str, tool: str, row: Row, owner: str, lease: float, *, generation: int, trace: Any = None
     ) -> Ticket | None:
+        kept = None if trace is None else json.dumps({"trace": trace})
+
         def work(db: sqlite3.Connection) -> Ticket | None:
             now = self._clock()
             if found := _in_the_way(db, row, generation, now):
                 return _as_ticket(found)
             db.execute(
-                "INSERT OR REPLACE INTO tickets (id, intent, principal, tool, state, owner, lease_until)"
-                " VALUES (?, ?, ?, ?, 'claimed', ?, ?)",
-                (row.ticket_id, row.intent, principal, tool, owner, now + lease),
+                "INSERT OR REPLACE INTO tickets (id, intent, principal, tool, state, owner, lease_until, detail)"
+                " VALUES (?, ?, ?, ?, 'claimed', ?, ?, ?)",
+                (row.ticket_id, row.intent, principal, tool, owner, now + lease, kept),
             )
             return None
 
@@ -185,6 +188,8 @@ class SqliteLedger:
                 return held
             now = self._clock()
             detail = {"before": held.before if before is None else before, "after": after, "note": note}
+            if outcome == "unknown":
+                detail["trace"] = held.trace
             db.execute(
                 "UPDATE tickets SET state = 'settled', outcome = ?, detail = ?,"
                 " nth = coalesce(nth, ?), settled_at = coalesce(settled_at, ?) WHERE id = ?",

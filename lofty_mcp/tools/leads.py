@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lofty_mcp.app import call
-from lofty_mcp.client import wire
+from lofty_mcp.client import requests
 from lofty_mcp.errors import InvalidInput, LoftyError, NoSuchOperation, NotFound
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.guard.gate import LeadQuery
@@ -60,7 +60,7 @@ async def search_leads(
         "contacted": contacted,
         "anyTags": _joined(tags_any, "tags_any"),
         "allTags": _joined(tags_all, "tags_all"),
-        "sort": wire.SORTS[sort],
+        "sort": requests.SORTS[sort],
         "desc": descending,
     }
     given = {name: value for name, value in filters.items() if value is not None}
@@ -133,7 +133,7 @@ async def _user_id(text: str | None) -> str | None:
 def _digits(phone: str | None) -> str | None:
     if phone is None:
         return None
-    digits = wire.phone_digits(phone)
+    digits = requests.phone_digits(phone)
     if not 5 <= len(digits) <= 15:
         raise InvalidInput("phone: give the whole number, 5 to 15 digits. Nothing was changed.")
     return digits
@@ -169,7 +169,7 @@ def _checks(
         return (
             all(v is None or name in unsaid or _same(getattr(row, name), str(v)) for name, v in exact.items())
             and (email is None or "emails" in unsaid or str(email).casefold() in {e.casefold() for e in row.emails})
-            and (phone is None or "phones" in unsaid or phone in {wire.phone_digits(p) for p in row.phones})
+            and (phone is None or "phones" in unsaid or phone in {requests.phone_digits(p) for p in row.phones})
             and (not tags_any or "tags" in unsaid or bool(tags & {t.casefold() for t in tags_any}))
             and (not tags_all or "tags" in unsaid or {t.casefold() for t in tags_all} <= tags)
             and (since is None or (row.create_time is not None and row.create_time >= since))

@@ -6,7 +6,7 @@ from mcp.server.mcpserver import Resolve
 from pydantic import Field
 
 from lofty_mcp.app import Ctx, call
-from lofty_mcp.client.wire import TAG_LIMIT, Hook
+from lofty_mcp.client.requests import TAG_LIMIT, Hook
 from lofty_mcp.errors import InvalidInput
 from lofty_mcp.guard.confirm import Answer, asker, carry_out, in_time, plan_act
 from lofty_mcp.guard.effects import Effect, effective
@@ -18,7 +18,7 @@ from lofty_mcp.models.leads import LeadRecord
 from lofty_mcp.models.people import Member
 from lofty_mcp.models.results import WriteResult
 from lofty_mcp.tools.names import near, one_of
-from lofty_mcp.tools.params import Confirmation, LeadIds, Text, once_each
+from lofty_mcp.tools.params import Confirmation, LeadIds, Text, once_each, undoing
 from lofty_mcp.tools.spec import ToolSpec
 from lofty_mcp.tools.team import find_member, find_stage, tag_names
 
@@ -42,6 +42,9 @@ async def plan_stage(lead_ids: list[str], stage: str, confirmation: str | None) 
         after=lambda _: {"stage": line(name)},
         done=lambda lead: lead.stage == line(name),
         write=write,
+        undo=lambda lead_id, before, _: (
+            undoing("update_stage", lead_ids=[lead_id], stage=before["stage"]) if before.get("stage") else None
+        ),
     )
     return await plan_act(act, once_each(lead_ids), confirmation)
 
@@ -90,7 +93,9 @@ async def plan_assignment(lead_ids: list[str], assignee: str, role: RoleName, co
         done=lambda lead: _is(member, holder(lead)[0], everybody),
         write=write,
         consequence=lambda lead: _consequence(lead, role),
-        shows=lambda lead, now: holder(lead) != holder(now) and _is_called(member, *holder(now), everybody),
+        trace=lambda lead: list(holder(lead)),
+        shows=lambda trace, now: trace != list(holder(now)) and _is_called(member, *holder(now), everybody),
+        undo=lambda lead_id, before, _: _back_to(lead_id, before.get(role.lower()), role, everybody),
         gives_away=True,
     )
     return await plan_act(act, once_each(lead_ids), confirmation)
@@ -109,7 +114,7 @@ async def assign_lead(
     role: RoleName = "Agent",
     confirmation: Confirmation = None,
 ) -> WriteResult:
-    """Give leads to a member of the team, as agent, assistant or lender. The person is asked first.
+    """Give leads to a member, as agent, assistant or lender. The person is asked first.
 
     The former holder loses sight of a hidden lead.
     """
@@ -201,6 +206,12 @@ def _label(member: Member, everybody: list[Member]) -> str:
     """A member's name, with the e-mail where another bears the same name."""
     alike = sum(other.name.casefold() == member.name.casefold() for other in everybody) > 1
     return f"{member.name} <{member.email}>" if alike else member.name
+
+
+def _back_to(lead_id: str, label: str | None, role: RoleName, everybody: list[Member]) -> dict[str, Any] | None:
+    """The call that gives a lead back to whoever was shown as `label`, if that is a member."""
+    former = next((m for m in everybody if m.email and label in (_label(m, everybody), m.email)), None)
+    return undoing("assign_lead", lead_ids=[lead_id], assignee=former.email, role=role) if former else None
 
 
 def _consequence(lead: LeadRecord, role: RoleName) -> str | None:

@@ -62,3 +62,8 @@ def point_in_time(text: str | None, zone: tzinfo, name: str, *, whole_day: bool 
     if whole_day and len(text) <= len("2026-11-20"):
         when = datetime.combine(when.date(), time.max)
     return when if when.tzinfo else when.replace(tzinfo=zone)
+
+
+def undoing(tool: str, **arguments: Any) -> dict[str, Any]:
+    """A call that takes another back, as a result offers it."""
+    return {"tool": tool, "arguments": arguments}

@@ -3,8 +3,8 @@
 from importlib.metadata import version
 
 from lofty_mcp.app import Call, call
+from lofty_mcp.client.requests import STAGE_LIMIT
 from lofty_mcp.client.vocabulary import spelled
-from lofty_mcp.client.wire import STAGE_LIMIT
 from lofty_mcp.errors import InvalidInput, LoftyError
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.guard.visibility import Viewer
