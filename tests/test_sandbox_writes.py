@@ -249,3 +249,50 @@ async def test_a_note_is_not_changed_without_both_its_text_and_its_pin(body: Any
     note = world.add_note(world.add_lead(), content="old")
     assert await _refusal(app, "PUT", f"/v1.0/notes/{note}", body) == (400, "20012")
     assert (await _get(app, f"/v1.0/notes/{note}"))["note"]["content"] == "old"
+
+
+async def test_what_is_written_is_told_late_where_that_is_asked_for() -> None:
+    app, world = sandbox(leads=0, late_reads=2)
+    lead = world.add_lead(phones=["9705550000"])
+    await _post(app, "/v1.0/notes", {"leadId": lead, "content": "a", "isPin": False})
+    await _post(app, "/v2.0/tasks", {"leadId": lead, **TASK})
+    await _post(app, "/v1.0/logType", {"leadId": lead, **CALL})
+    for path in (
+        f"/v1.0/notes?leadId={lead}",
+        f"/v2.0/tasks?leadId={lead}",
+        f"/v2.0/leads/{lead}/activities",
+    ):
+        counts = [len(next(iter((await _get(app, path)).values()))) for _ in range(4)]
+        assert counts == [0, 0, 1, 1], path
+    number = (await _post(app, "/v1.0/message/sms/send", {"leadId": lead, "content": "Hello"})) and world.messages
+    assert len(number) == 1
+    assert len((await _get(app, f"/v2.0/leads/{lead}/activities"))["activities"]) == 1
+
+
+async def test_a_note_written_a_moment_ago_is_not_there_by_id_but_can_be_deleted() -> None:
+    app, world = sandbox(leads=0, late_reads=1)
+    body = {"leadId": world.add_lead(), "content": "a", "isPin": False}
+    first, second = [(await _post(app, "/v1.0/notes", body))["noteId"] for _ in range(2)]
+    assert await _refusal(app, "PUT", f"/v1.0/notes/{first}", {"content": "b", "isPin": False}) == (404, "20007")
+    assert (await _get(app, f"/v1.0/notes/{first}"))["note"]["content"] == "a"
+    assert (await ask(app, "DELETE", f"/v1.0/notes/{second}")).status_code == 200
+    assert world.store.item("note", second) is None
+
+
+async def test_an_edit_moves_the_time_of_the_last_update_of_a_note() -> None:
+    app, world = sandbox(leads=0)
+    note = world.add_note(world.add_lead(), content="a", at=NOW)
+    await ask(app, "PUT", f"/v1.0/notes/{note}", body={"content": "b", "isPin": False})
+    told = (await _get(app, f"/v1.0/notes/{note}"))["note"]
+    assert told["createTime"] == "2026-03-02 12:00:00" < told["lastUpdate"]
+
+
+def test_the_seed_holds_what_writing_to_people_needs_to_be_shown() -> None:
+    _, world = sandbox()
+    leads = [world.lead(lead) for lead in world.lead_ids()]
+    assert {lead["state"] for lead in leads} >= {"CO", "NY", "HI", "AZ", ""}
+    assert any(tag["tagName"] == "Text Consent" for lead in leads for tag in lead["tags"])
+    assert any("Email Consent" in lead["segments"] for lead in leads)
+    tasks = [row["data"] for row in world.store.rows("SELECT data FROM items WHERE kind='task'")]
+    assert any('"smartPlan": true' in task for task in tasks)
+    assert any('"smartPlan": false' in task and '"finishTime": ""' in task for task in tasks)

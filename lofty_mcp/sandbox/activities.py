@@ -41,7 +41,7 @@ def communications(call: Call) -> object:
     """`GET /v2.0/leads/{leadId}/activities`: `{"activities"}`; an unknown `currentId` gives the first page."""
     row = find(call, call.path_id("leadId"))
     offset, limit = call.page("limit", 10, 1000)
-    rows = call.world.store.items("communication", row["leadId"])
+    rows = call.world.items("communication", row["leadId"])
     after = call.integer("currentId")
     if after is not None:
         offset = next((place + 1 for place, one in enumerate(rows) if one["id"] == after), 0)

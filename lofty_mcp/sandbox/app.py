@@ -151,6 +151,7 @@ def build_app(
     faults: Faults | None = None,
     token_ttl: int = 3600,
     repeat_last_page: bool = False,
+    late_reads: int = 0,
     clock: Callable[[], float] = time.monotonic,
     database: str = ":memory:",
 ) -> Starlette:
@@ -159,11 +160,12 @@ def build_app(
     `now` is the world's time (by default the real one, rounded down to the hour). `clock` (seconds) drives the window
     of `rate_limit` requests per minute and credential, and the life of tokens (`token_ttl` seconds). `strict` raises
     `UnknownPath` where it would answer 404. `repeat_last_page` makes the list of leads repeat its last full page past
-    the end, as one account did. `database` is a path for the SQLite file.
+    the end, as one account did. A note, log, task or message is not told to the first `late_reads` reads after it was
+    written. `database` is a path for the SQLite file.
     """
     moment = now or datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     tokens = Tokens(ttl=token_ttl, clock=clock)
     world = World(Store(database), seed=seed, now=moment, tokens=tokens, faults=faults or Faults())
-    world.repeat_last_page = repeat_last_page
+    world.repeat_last_page, world.late_reads = repeat_last_page, late_reads
     fill(world, leads, seed)
     return SandboxApp(world, Budget(rate_limit, clock), strict=strict)

@@ -60,7 +60,7 @@ def get_text(call: Call) -> object:
 
 
 def _find(call: Call, channel: str) -> tuple[sqlite3.Row, dict[str, Any]]:
-    row = call.world.store.item("communication", call.path_id("communicationId"))
+    row = call.world.item("communication", call.path_id("communicationId"))
     data: dict[str, Any] = json.loads(row["data"]) if row else {}
     if row is None or data["channel"] != channel:
         raise denied()

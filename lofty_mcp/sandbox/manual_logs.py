@@ -53,7 +53,8 @@ def add_log(call: Call) -> object:
         **_of_call(body, channel),
     }
     find(call, lead_id)
-    row = call.world.store.item("communication", call.world.add_communication(lead_id, **fields))
+    log_id = call.world.written("communication", call.world.add_communication(lead_id, **fields))
+    row = call.world.store.item("communication", log_id)
     return {"logType": view(row)} if row else {}
 
 
@@ -79,7 +80,7 @@ def list_logs(call: Call) -> object:
     limit = limit if 1 <= limit <= 1000 else 10
     if offset + limit > REACH:
         raise business(400, 200104, "Offset exceed limit")
-    rows = [row for row in call.world.store.items("communication", of_query(call)) if _logged(row, channel)]
+    rows = [row for row in call.world.items("communication", of_query(call)) if _logged(row, channel)]
     rows.sort(key=lambda row: (row["at"] if sort == "createTime" else 0, row["id"]), reverse=direction == "desc")
     after = call.integer("currentId")
     if after is not None:
@@ -89,7 +90,7 @@ def list_logs(call: Call) -> object:
 
 def get_log(call: Call) -> object:
     """`{"logType"}`: one entry; absent and not logged by hand are the same answer."""
-    row = call.world.store.item("communication", call.path_id("logTypeId"))
+    row = call.world.item("communication", call.path_id("logTypeId"))
     if row is None or not _logged(row):
         raise business(404, 20007, "Resource not exist")
     find(call, row["leadId"])

@@ -55,5 +55,6 @@ def _send(call: Call, message: Message) -> str:
         if message.kind == "sms"
         else {"channel": "Email", "emailEventType": "Sent", "emailSubject": message.subject, "toEmail": message.to}
     )
-    call.world.add_communication(message.lead_id, agentId=message.sender_id, direction="Outbound", **kind)
+    number = call.world.add_communication(message.lead_id, agentId=message.sender_id, direction="Outbound", **kind)
+    call.world.written("communication", number)
     return f"{message.kind}-{len(call.world.messages):08d}"

@@ -28,7 +28,7 @@ def view(call: Call, row: sqlite3.Row) -> dict[str, Any]:
         "lastEditorId": data["lastEditorId"] or data["creatorId"],
         "lastEditorName": people.get(data["lastEditorId"] or data["creatorId"], ""),
         "createTime": at,
-        "lastUpdate": at,
+        "lastUpdate": plain(data["editedAt"]) if data["editedAt"] else at,
         "deleteFlag": False,
         "content": html.escape(data["content"]),
         "isPin": data["isPin"],
@@ -38,7 +38,7 @@ def view(call: Call, row: sqlite3.Row) -> dict[str, Any]:
 
 def list_notes(call: Call) -> object:
     """`{"notes"}`: all of them, in no particular order."""
-    rows = call.world.store.items("note", of_query(call))
+    rows = call.world.items("note", of_query(call))
     notes = [view(call, row) for row in rows]
     if not call.flag("includeSystemNote"):
         notes = [note for note in notes if not note["systemNote"]]
@@ -56,7 +56,8 @@ def add_note(call: Call) -> object:
     if lead_id is None:
         raise invalid()
     find(call, lead_id)
-    return {"noteId": call.world.add_note(lead_id, content=content, creatorId=call.member.user_id, isPin=pin)}
+    note_id = call.world.add_note(lead_id, content=content, creatorId=call.member.user_id, isPin=pin)
+    return {"noteId": call.world.written("note", note_id)}
 
 
 def put_note(call: Call) -> object:
@@ -68,18 +69,22 @@ def put_note(call: Call) -> object:
     if lead_id not in {None, row["leadId"]}:
         raise invalid()
     data = {**json.loads(row["data"]), "content": content, "isPin": pin, "lastEditorId": call.member.user_id}
+    data["editedAt"] = call.world.tick() * 1000
     call.world.store.update_item("note", row["id"], data)
     return EMPTY
 
 
 def delete_note(call: Call) -> object:
-    """An empty body."""
-    call.world.store.remove_item("note", _find(call)["id"])
+    """An empty body; unlike the other calls it finds a note that was written a moment ago."""
+    call.world.store.remove_item("note", _allowed(call, call.world.store.item("note", call.path_id("noteId")))["id"])
     return EMPTY
 
 
 def _find(call: Call) -> sqlite3.Row:
-    row = call.world.store.item("note", call.path_id("noteId"))
+    return _allowed(call, call.world.item("note", call.path_id("noteId")))
+
+
+def _allowed(call: Call, row: sqlite3.Row | None) -> sqlite3.Row:
     if row is None:
         raise business(404, 20007, "Resource not exist")
     find(call, row["leadId"])

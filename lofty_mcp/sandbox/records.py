@@ -84,7 +84,7 @@ _COLUMN_DEFAULTS: Mapping[str, Any] = {
 }
 
 ITEM_DATA: Mapping[str, Mapping[str, Any]] = {
-    "note": {"content": "", "creatorId": 0, "lastEditorId": 0, "isPin": False, "systemNote": False},
+    "note": {"content": "", "creatorId": 0, "lastEditorId": 0, "isPin": False, "systemNote": False, "editedAt": 0},
     "activity": {"type": "Browse", "text": "", "link": "", "picture": "", "scheduledDate": "", "pageName": ""},
     "communication": {
         "agentId": 0,

@@ -11,6 +11,9 @@ What is special about a lead follows from its position, so that a bigger world b
     n % 15 = 4  on do-not-contact, seven ways by turns
     n % 30 = 12 a hostile name; 22 hostile notes; 2 hostile text in the inquiry
     n % 40 = 11 in the stage that no list names
+    n % 6 = 1   agreed to be texted, by a tag; n % 18 = 3 to be e-mailed, by a segment
+    n % 9 = 2   a task of a smart plan
+    n % 8       the state, from Hawaii to New York, and at 7 none
 
 Only the first 2,000 leads have notes, activities, tasks and logs.
 """
@@ -39,7 +42,9 @@ def fill(world: World, leads: int, seed: int) -> None:
     rng, tag_rng, history_rng = (random.Random(seed + layer) for layer in range(3))  # noqa: S311
     now = int(world.now.timestamp())
     owner = world.members[0].user_id
-    tag_ids = [world.store.tag_id(name, owner, now - 500 * DAY) for name in (*texts.TAGS, texts.DNC_TAG)]
+    tag_ids = [
+        world.store.tag_id(name, owner, now - 500 * DAY) for name in (*texts.TAGS, texts.DNC_TAG, texts.TEXT_CONSENT)
+    ]
     rows = [_lead(world, rng, now, place) for place in range(leads)]
     world.store.insert_leads(lead_row(row) for row in rows)
     world.store.insert_lead_tags(_tags(rows, tag_ids, tag_rng))
@@ -73,9 +78,14 @@ def _lead(world: World, rng: random.Random, now: int, place: int) -> dict[str, A
         "lastVisit": None if place % 8 == 6 else rng.randrange(created, now),
         "score": rng.randrange(0, 100),
         "leadTypes": [rng.choice((1, 2, 2, 5, 6))],
-        "segments": [rng.choice(texts.SEGMENTS)] if place % 9 == 0 else [],
+        "segments": [rng.choice(texts.SEGMENTS)]
+        if place % 9 == 0
+        else [texts.EMAIL_CONSENT]
+        if place % 18 == 3
+        else [],
         "opportunity": rng.choice(("High Interest", "Sell", "Back to Site")) if place % 7 == 0 else None,
         "buyingTimeFrame": rng.choice(("0-3", "3-6", "12+", "N/A", "")),
+        "state": texts.STATES[place % 8],
         **_ownership(world, agent, place),
         **_contact(rng, place),
         **_interest(rng, place),
@@ -179,12 +189,14 @@ def _special(lead: dict[str, Any], place: int) -> dict[str, Any]:
 
 
 def _tags(rows: list[dict[str, Any]], tag_ids: list[int], rng: random.Random) -> Iterator[tuple[int, int, int]]:
-    *usual, do_not_contact = tag_ids
+    *usual, do_not_contact, text_consent = tag_ids
     for place, row in enumerate(rows):
         for tag_id in rng.sample(usual, place % 4):
             yield row["leadId"], tag_id, row["createTime"] + 120
         if place % 45 == 4:
             yield row["leadId"], do_not_contact, row["createTime"] + 240
+        if place % 6 == 1:
+            yield row["leadId"], text_consent, row["createTime"] + 360
 
 
 def _history(world: World, rng: random.Random, rows: list[dict[str, Any]]) -> Iterator[Item]:
@@ -202,7 +214,8 @@ def _history(world: World, rng: random.Random, rows: list[dict[str, Any]]) -> It
             kind = "Appointment" if number else "Call"
             fields = {"type": kind, "content": rng.choice(texts.TASKS), "creatorId": row["assignedUserId"]}
             finished = {"finishTime": "2026-01-05 17:00:00"} if place % 6 == 5 else {}
-            yield _item(world, "task", row, rng, {**fields, **finished}, ahead=30 * DAY)
+            planned = {"smartPlan": place % 9 == 2 and not number}
+            yield _item(world, "task", row, rng, {**fields, **finished, **planned}, ahead=30 * DAY)
         yield from _logs(world, rng, row, place)
 
 

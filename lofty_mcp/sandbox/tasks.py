@@ -19,7 +19,7 @@ def list_tasks(call: Call) -> object:
     """`{"tasks"}`: all of them, open and finished; `endAt` is the deadline."""
     lead_id = of_query(call)
     lead = call.world.store.lead(lead_id)
-    return {"tasks": [view(call, row, lead) for row in call.world.store.items("task", lead_id)]}
+    return {"tasks": [view(call, row, lead) for row in call.world.items("task", lead_id)]}
 
 
 def get_task(call: Call) -> object:
@@ -55,7 +55,7 @@ def add_task(call: Call) -> object:
         createdAt=now,
         updatedAt=now,
     )
-    return {"taskId": task_id}
+    return {"taskId": call.world.written("task", task_id)}
 
 
 def finish_task(call: Call) -> object:
@@ -81,7 +81,7 @@ def _mark(call: Call, row: sqlite3.Row, changes: dict[str, Any]) -> object:
 
 
 def _find(call: Call) -> sqlite3.Row:
-    row = call.world.store.item("task", call.path_id("taskId"))
+    row = call.world.item("task", call.path_id("taskId"))
     if row is None:
         raise named(404, "TASK_NOT_EXIST")
     return row

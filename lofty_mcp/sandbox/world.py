@@ -5,6 +5,7 @@ Ids are counted, and the clock is `now` plus one second for every write, so the 
 
 import itertools
 import json
+import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -61,6 +62,8 @@ class World:
         self.trash_reasons: dict[int, str] = {}
         self.busy_lead_id = 0
         self.repeat_last_page = False
+        self.late_reads = 0
+        self._unread: dict[tuple[str, int], int] = {}
         self._ticks = itertools.count(1)
         self._ids = {kind: itertools.count(first, _STEP.get(kind, 1)) for kind, first in _FIRST_ID.items()}
         self._lead_ids = itertools.count(1_170_000_000_000_001, 13)
@@ -154,6 +157,26 @@ class World:
     def remove_lead(self, lead_id: int) -> None:
         """Make the lead and all that hangs on it never have been."""
         self.store.remove_lead(lead_id)
+
+    def items(self, kind: str, lead_id: int) -> list[sqlite3.Row]:
+        """What a request is told of the items of one kind on a lead, oldest first."""
+        return [row for row in self.store.items(kind, lead_id) if self._arrived(kind, row["id"])]
+
+    def item(self, kind: str, item_id: int) -> sqlite3.Row | None:
+        """What a request is told of one item."""
+        row = self.store.item(kind, item_id)
+        return row if row is not None and self._arrived(kind, item_id) else None
+
+    def written(self, kind: str, item_id: int) -> int:
+        """The id of an item that a request wrote, which the next `late_reads` reads are not told of."""
+        self._unread[kind, item_id] = self.late_reads
+        return item_id
+
+    def _arrived(self, kind: str, item_id: int) -> bool:
+        left = self._unread.pop((kind, item_id), 0)
+        if left:
+            self._unread[kind, item_id] = left - 1
+        return not left
 
     def add_note(self, lead_id: int, **fields: Any) -> int:
         """Add a note (`content`, `creatorId`, `isPin`, `systemNote`, `at`) and return its noteId."""
