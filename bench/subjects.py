@@ -21,7 +21,7 @@ from bench.upstream import COUNT, DELAY
 Transport = Literal["stdio", "HTTP"]
 TRANSPORTS: tuple[Transport, ...] = ("stdio", "HTTP")
 OURS, BARE, BARE_4 = "ours", "bare", "bare, 4 in flight"
-TOKEN = "a-token-of-this-run-and-no-other"  # noqa: S105 - it opens nothing but a fake
+TOKEN = "a-token-of-this-run-and-no-other"  # nosec B105 # noqa: S105 - it opens nothing but a fake
 ROOT = Path(__file__).parents[1]
 
 
@@ -134,5 +134,5 @@ def _end(process: Popen[bytes]) -> None:
 
 
 def _get(url: str) -> bytes:
-    with urlopen(url, timeout=10) as response:  # noqa: S310 - the fake Lofty of this very run
+    with urlopen(url, timeout=10) as response:  # nosec B310 # noqa: S310 - the fake Lofty of this very run
         return bytes(response.read())

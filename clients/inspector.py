@@ -17,7 +17,7 @@ DAEMON = str(MODULES / "@modelcontextprotocol" / "inspector" / "clients" / "mcpd
 ERAS = {MODERN: "modern", LEGACY: "legacy"}
 STAMP = "io.modelcontextprotocol/serverInfo"
 """What every result of the 2026 era carries."""
-NO_KEYRING = {"MCP_INSPECTOR_SECRET_STORE": "memory"}
+NO_KEYRING = {"MCP_INSPECTOR_SECRET_STORE": "memory"}  # nosec B105 - where it keeps them
 LEADS = ("tools/call", "--tool-name", "search_leads", "--tool-args-json", '{"assigned_to": "me", "limit": 2}')
 
 

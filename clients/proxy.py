@@ -34,7 +34,7 @@ async def serve(url: str, token: str) -> None:
             return
 
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
-        port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - not Django's
+        port = listener.extra(SocketAttribute.local_port)  # nosec B610 # noqa: S610 - not Django's
         sys.stderr.write(f"Serving MCP at http://127.0.0.1:{port}{parts.path}\n")
         sys.stderr.flush()
         await listener.serve(carry)

@@ -31,7 +31,7 @@ class App:
     clock: Callable[[], float]
     """Epoch seconds."""
     audit: "AuditLog"
-    secret: bytes
+    secret: bytes = field(repr=False)
     """Keys the hashes of lead ids in the audit log."""
     effects: Mapping[str, Effect]
     """The tools there are in the operator's mode, each with the most it may do."""

@@ -1,6 +1,6 @@
 """Log lines: JSON on stderr, made of fixed words only.
 
-A record of ours shows its message (a literal, see the test that reads them) and the fields of `ALLOWED`; a record of
+A record of ours shows its message (a literal, which scripts/scan watches) and the fields of `ALLOWED`; a record of
 any library shows where it came from, never its text, since libraries log addresses, arguments and exception texts.
 """
 

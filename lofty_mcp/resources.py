@@ -88,6 +88,7 @@ def _checked(lead_id: str) -> str:
     try:
         return checked_id(lead_id)
     except ValueError as error:
+        # nosemgrep: errors-hold-no-text-of-others - the words are those of checked_id
         raise InvalidInput(f"lead_id: {error}.") from None
 
 

@@ -233,7 +233,7 @@ async def test_an_answer_to_another_call_writes_nothing(bench: Bench, tool: str)
         asked = await _asked(client, tool, call)
         others = [(tool, changed) for name, changed in changed_calls(tool, lead_id, other_id) if name != "create_new"]
         for other, changed in (*others, *((other, a_call(other, lead_id)) for other in WRITES if other != tool)):
-            await _refused(lambda state: _answer(client, other, changed, asked, state), asked.request_state)  # noqa: B023
+            await _refused(lambda state: _answer(client, other, changed, asked, state), asked.request_state)  # noqa: B023 - called before the loop goes on
             assert bench.sent() == [], changed
         await _answer(client, tool, call, asked, asked.request_state)
 

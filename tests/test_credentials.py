@@ -581,7 +581,7 @@ def listening_service(second: threading.Event, may_answer: threading.Event) -> I
             self.end_headers()
             self.wfile.write(reply.encode())
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name it overrides
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

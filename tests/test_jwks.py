@@ -413,7 +413,7 @@ UNUSABLE: dict[str, Callable[[], object]] = {
     "a symmetric key": lambda: {"kty": "oct", "k": b64(b"s" * 32), "kid": "one", "alg": "HS256"},
     "a symmetric key that claims to be more": lambda: {"kty": "oct", "k": b64(b"s" * 32), "kid": "one", "alg": "ES256"},
     "a private key": private_entry,
-    "an RSA key of 1024 bits": lambda: jwk(rsa.generate_private_key(65537, 1024), kid="one"),  # noqa: S505
+    "an RSA key of 1024 bits": lambda: jwk(rsa.generate_private_key(65537, 1024), kid="one"),  # noqa: S505 - too weak on purpose
     "an RSA key of no number": lambda: {"kty": "RSA", "n": "", "e": "AQAB", "kid": "one"},
     "a key for encryption": lambda: entry(use="enc"),
     "a key for signing only": lambda: entry(key_ops=["sign"]),

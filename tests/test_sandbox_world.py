@@ -13,7 +13,7 @@ from tests.contract.asking import ANA, MARK, NOW, OWNER, ask, sandbox, user_id
 
 def _dump(world: World) -> list[list[tuple[object, ...]]]:
     tables = ("leads", "tags", "lead_tags", "items")
-    return [[tuple(row) for row in world.store.rows(f"SELECT * FROM {table}")] for table in tables]  # noqa: S608
+    return [[tuple(row) for row in world.store.rows(f"SELECT * FROM {table}")] for table in tables]  # noqa: S608 - names of ours
 
 
 def test_the_same_seed_gives_the_same_world_and_another_one_does_not() -> None:

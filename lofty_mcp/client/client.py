@@ -75,7 +75,7 @@ class LoftyClient:
         telemetry.breaker(was_open=was_open, is_open=self.breaker.opened_at is not None)
 
     async def _wait_or_raise(self, error: LoftyError, request: requests.Request, attempt: int) -> None:
-        pause = pause_before_retry(error, attempt=attempt, repeatable=request.repeatable, jitter=random.random())  # noqa: S311 - spreads retries, guards nothing
+        pause = pause_before_retry(error, attempt=attempt, repeatable=request.repeatable, jitter=random.random())  # nosec B311 # noqa: S311 - spreads retries, guards nothing
         if pause is None or pause > _seconds_left() or not self.retries.take():
             raise error
         telemetry.retried(error)

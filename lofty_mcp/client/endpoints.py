@@ -131,7 +131,7 @@ async def tasks(client: LoftyClient, lead_id: str) -> list[Row]:
 
 async def site_activities(client: LoftyClient, lead_id: str) -> AsyncIterator[list[Row]]:
     """Pages of GET /v1.0/leads/{leadId}/activities, newest first; a repeated page ends them."""
-    request: Callable[[int], requests.Request] = lambda page: requests.site_activities(lead_id, page)  # noqa: E731
+    request: Callable[[int], requests.Request] = lambda page: requests.site_activities(lead_id, page)  # noqa: E731 - typed, as a bare lambda is not
     async for page in _numbered(client, request, requests.SITE_PAGE, "activities"):
         yield page
 

@@ -209,7 +209,7 @@ class Pacer:
         if self._clock() >= self._distrusted_until:
             try:
                 return await self._budget.take(self._key, want, self._rate, burst)
-            except Exception:  # noqa: BLE001  (whatever the shared budget fails with, requests must stay paced)
+            except Exception:  # noqa: BLE001 - whatever the shared budget fails with, requests must stay paced
                 self._distrusted_until = self._clock() + DISTRUST_SECONDS
         # Half the pace alone: others may be in the same plight.
         return await self._local.take(self._key, want, self._rate / 2, max(1, burst // 2))

@@ -39,9 +39,9 @@ CLIENT_REFUSED = (
     "Lofty refuses the OAuth client credentials. Check LOFTY_CLIENT_ID, LOFTY_CLIENT_SECRET and LOFTY_CUSTOMER_KEY "
     "(the user's API key) and restart; `lofty-mcp doctor` checks it."
 )
-TOKEN_SERVICE_FAILED = "Lofty's sign-in service gave no usable answer. Nothing else was sent. Try again in a moment."  # noqa: S105
+TOKEN_SERVICE_FAILED = "Lofty's sign-in service gave no usable answer. Nothing else was sent. Try again in a moment."  # nosec B105 # noqa: S105 - a sentence
 TOKEN_URL_WRONG = (
-    "The OAuth token address is not one that issues tokens. Check LOFTY_TOKEN_URL; `lofty-mcp doctor` checks it."  # noqa: S105
+    "The OAuth token address is not one that issues tokens. Check LOFTY_TOKEN_URL; `lofty-mcp doctor` checks it."  # nosec B105 # noqa: S105 - a sentence
 )
 STILL_RENEWING = "Another process of this server is still renewing the Lofty sign-in. Try again in a moment."
 NOT_KEPT = (

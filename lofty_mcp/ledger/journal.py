@@ -30,7 +30,7 @@ def append(db: sqlite3.Connection, entries: Iterable[AuditEntry]) -> None:
         line = (number, *_values(entry))
         last = linked(last, line)
         rows.append((*line, last))
-    db.executemany(f"INSERT INTO audit (id, {COLUMNS}, hash) VALUES (?{', ?' * 12})", rows)  # noqa: S608 - fixed words
+    db.executemany(f"INSERT INTO audit (id, {COLUMNS}, hash) VALUES (?{', ?' * 12})", rows)  # nosec B608 # noqa: S608 - fixed words
 
 
 def _end(db: sqlite3.Connection) -> tuple[int, str]:
@@ -57,7 +57,7 @@ def _values(entry: AuditEntry) -> tuple[object, ...]:
 def newest(db: sqlite3.Connection, principal: str | None, since: float, limit: int) -> list[AuditEntry]:
     """The newest lines, newest first."""
     sql = (
-        f"SELECT {COLUMNS} FROM audit WHERE at >= ?1 AND (?2 IS NULL OR principal = ?2)"  # noqa: S608 - fixed words
+        f"SELECT {COLUMNS} FROM audit WHERE at >= ?1 AND (?2 IS NULL OR principal = ?2)"  # nosec B608 # noqa: S608 - fixed words
         " ORDER BY id DESC LIMIT ?3"
     )
     return [_entry(row) for row in db.execute(sql, (since, principal, limit))]

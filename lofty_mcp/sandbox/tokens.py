@@ -12,7 +12,7 @@ from lofty_mcp.sandbox.people import Member
 from lofty_mcp.sandbox.refusals import ApiError, gateway
 
 CLIENT_ID = "sandbox-client"
-CLIENT_SECRET = "sandbox-secret"  # noqa: S105
+CLIENT_SECRET = "sandbox-secret"  # nosec B105 # noqa: S105 - made up
 WINDOW = 60.0
 
 
@@ -70,7 +70,7 @@ class Tokens:
         self._refresh[refresh] = email
         return {
             "access_token": access,
-            "token_type": "Bearer",
+            "token_type": "Bearer",  # nosec B105 - a word of OAuth
             "expires_in": self._ttl,
             "refresh_token": refresh,
             "scope": "openApi",

@@ -54,7 +54,7 @@ class ToolSpec:
         tool = ClosedTool.from_function(
             self.fn, title=self.title, description=inspect.getdoc(self.fn), annotations=self.effect.hints
         )
-        assert isinstance(tool, ClosedTool)  # noqa: S101 - from_function builds the class it is called on
+        assert isinstance(tool, ClosedTool)  # nosec B101 # noqa: S101 - from_function builds the class it is called on
         tool.parameters = slim(tool.parameters) | {"additionalProperties": False}
         tool.fn_metadata.output_schema = slim(tool.fn_metadata.output_schema or {})
         tool.reads = self.effect is Effect.READ

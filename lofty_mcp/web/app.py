@@ -29,7 +29,7 @@ from lofty_mcp.web.metadata import METADATA, Resource
 if TYPE_CHECKING:
     from lofty_mcp.web.bearer_jwt import JwtVerifier
 
-WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104 - compared only
+WILDCARDS = ("0.0.0.0", "::", "")  # nosec B104 # noqa: S104 - compared only
 
 
 @dataclass

@@ -32,7 +32,7 @@ def security(host: str, allowed_hosts: Sequence[str]) -> TransportSecuritySettin
 
     A name without a port is good with every port; `host` may be a wildcard, which names nothing.
     """
-    own = () if host in ("0.0.0.0", "::", "") else (f"[{host}]" if ":" in host else host,)  # noqa: S104 - compared only
+    own = () if host in ("0.0.0.0", "::", "") else (f"[{host}]" if ":" in host else host,)  # nosec B104 # noqa: S104 - compared only
     names = dict.fromkeys((*LOOPBACK, *own, *allowed_hosts))
     hosts = [form for name in names for form in ((name,) if _has_port(name) else (name, f"{name}:*"))]
     return TransportSecuritySettings(

@@ -1,7 +1,7 @@
 """Ways to know who shows a token: the operator's one token, or the accounts file with static tokens and JWTs."""
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from lofty_mcp.accounts import Caller
@@ -38,7 +38,7 @@ class Recogniser(Protocol):
 class OneToken:
     """The one token of the environment's caller."""
 
-    token: str
+    token: str = field(repr=False)
 
     async def __call__(self, token: str) -> Caller | None:
         """The environment's caller, if it is that token."""

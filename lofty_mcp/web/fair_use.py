@@ -113,7 +113,7 @@ class FairUse:
         return UsedUp(f"{self._not_found.amount} leads that you asked for in a minute were not found.", wait)
 
     def _misses_left(self, name: str) -> int:
-        assert self._not_found is not None  # noqa: S101 - narrowed by the caller
+        assert self._not_found is not None  # nosec B101 # noqa: S101 - narrowed by the caller
         return self._windows.get_window_stats(self._not_found, name).remaining
 
     def _wait(self, item: RateLimitItem, name: str, cost: int = 1) -> int:

@@ -1,0 +1,1 @@
+"""What scanners look for here, and the proof that they find it; `scripts/scan` runs them."""
