@@ -68,6 +68,8 @@ PURE = (
     "client.resilience",
     "guard.visibility",
     "guard.effects",
+    "guard.outreach",
+    "guard.zones",
     "guard.pages",
     "web.jwks",
 )

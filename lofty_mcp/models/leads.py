@@ -149,9 +149,10 @@ class LeadRow(Upstream):
     @field_validator("tags", mode="before")
     @classmethod
     def _bare_names(cls, value: object) -> object:
-        return (
-            [{"tagName": tag} if isinstance(tag, str) else tag for tag in value] if isinstance(value, list) else value
-        )
+        if not isinstance(value, list):
+            return value
+        tags = [{"tagName": tag} if isinstance(tag, str) else tag for tag in value]
+        return [tag for tag in tags if isinstance(tag, dict | Tag)]  # an odd one must not lose one that restricts
 
     @property
     def name(self) -> str:
@@ -177,6 +178,7 @@ class LeadRow(Upstream):
 class LeadRecord(LeadRow):
     """A lead as Lofty sends it (`LeadResponse`, reference §8.3), as far as anything here may use it."""
 
+    state: Line | None = None
     birthday: Line | None = None
     lender_user_id: Id | None = None
     team_id: Id | None = None
