@@ -11,14 +11,18 @@ import anyio
 from mcp import Client, StdioServerParameters
 
 import lofty_mcp
+from lofty_mcp.guard.draft import fair_housing
+from lofty_mcp.guard.zones import zones_of
 
 
 def main() -> None:
     """Check that the package is the installed one, then use it."""
     home = Path(lofty_mcp.__file__).resolve()
     assert home.is_relative_to(Path(sys.prefix).resolve()), f"{home} is not the installed package"
+    assert zones_of(["CO"], "UTC") == {"America/Denver"}
+    assert fair_housing("No children"), "the list of words is empty"
     anyio.run(use)
-    print(f"{home.parent}: a prompt rendered, a tool called")
+    print(f"{home.parent}: its tables read, a prompt rendered, a tool called")
 
 
 async def use() -> None:

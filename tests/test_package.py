@@ -69,6 +69,7 @@ PURE = (
     "guard.visibility",
     "guard.effects",
     "guard.outreach",
+    "guard.draft",
     "guard.zones",
     "guard.pages",
     "web.jwks",
