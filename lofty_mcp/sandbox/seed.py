@@ -42,9 +42,8 @@ def fill(world: World, leads: int, seed: int) -> None:
     rng, tag_rng, history_rng = (random.Random(seed + layer) for layer in range(3))  # nosec B311 # noqa: S311 - the same for the same seed
     now = int(world.now.timestamp())
     owner = world.members[0].user_id
-    tag_ids = [
-        world.store.tag_id(name, owner, now - 500 * DAY) for name in (*texts.TAGS, texts.DNC_TAG, texts.TEXT_CONSENT)
-    ]
+    tags = (*texts.TAGS, texts.DNC_TAG, texts.TEXT_CONSENT)
+    tag_ids = [world.store.tag_id(name, owner, now - 500 * DAY) for name in tags]
     rows = [_lead(world, rng, now, place) for place in range(leads)]
     world.store.insert_leads(lead_row(row) for row in rows)
     world.store.insert_lead_tags(_tags(rows, tag_ids, tag_rng))
@@ -78,11 +77,7 @@ def _lead(world: World, rng: random.Random, now: int, place: int) -> dict[str, A
         "lastVisit": None if place % 8 == 6 else rng.randrange(created, now),
         "score": rng.randrange(0, 100),
         "leadTypes": [rng.choice((1, 2, 2, 5, 6))],
-        "segments": [rng.choice(texts.SEGMENTS)]
-        if place % 9 == 0
-        else [texts.EMAIL_CONSENT]
-        if place % 18 == 3
-        else [],
+        "segments": _segments(rng, place),
         "opportunity": rng.choice(("High Interest", "Sell", "Back to Site")) if place % 7 == 0 else None,
         "buyingTimeFrame": rng.choice(("0-3", "3-6", "12+", "N/A", "")),
         "state": texts.STATES[place % 8],
@@ -99,6 +94,12 @@ def _name(rng: random.Random, place: int) -> tuple[str, str]:
         turn = place // 20
         return texts.HIDDEN_FIRST[turn % len(texts.HIDDEN_FIRST)], texts.HIDDEN_LAST[turn % len(texts.HIDDEN_LAST)]
     return texts.HOSTILE_NAMES[place // 30 % len(texts.HOSTILE_NAMES)] if place % 30 == 12 else usual
+
+
+def _segments(rng: random.Random, place: int) -> list[str]:
+    if place % 9 == 0:
+        return [rng.choice(texts.SEGMENTS)]
+    return [texts.EMAIL_CONSENT] if place % 18 == 3 else []
 
 
 def _ownership(world: World, agent: Member, place: int) -> dict[str, Any]:
