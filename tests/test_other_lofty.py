@@ -21,7 +21,6 @@ from mcp.types import CallToolResult, TextResourceContents
 from lofty_mcp.server import build_server
 from lofty_mcp.settings import load
 from tests.support.other_lofty import (
-    BIG,
     HISTORY,
     INES,
     KOFI,
@@ -33,6 +32,7 @@ from tests.support.other_lofty import (
     Wire,
 )
 from tests.support.other_lofty import Person as Member
+from tests.support.other_papers import BIG
 from tests.support.world import ERAS, Person, data, error, rows, text
 
 FILTERS = frozenset({"stage", "email", "phone", "anyTags", "allTags", "source", "assignedUserId", "sort"})
@@ -49,6 +49,7 @@ MANNERS = {
         text_ids=True,
         definition="0",
         zone="Mars/Olympus",
+        finish="flag",
     ),
     "chatty": Manner(
         total=False,
@@ -62,6 +63,7 @@ MANNERS = {
         serial=True,
         team_page=3,
         zone="Europe/Lisbon",
+        arrays="merge",
     ),
     "sloppy": Manner(
         total=False, past_end="clamp", lead_page=25, ordered=False, ignored=FILTERS, reply="number", times="digits"
@@ -76,7 +78,15 @@ MANNERS = {
         foreign="missing",
         newest_first=False,
     ),
-    "shuffled": Manner(ordered=False, past_end="clamp", serial=True, text_ids=True, errors="string", reply="empty"),
+    "shuffled": Manner(
+        ordered=False,
+        past_end="clamp",
+        serial=True,
+        text_ids=True,
+        errors="string",
+        reply="empty",
+        escaped=frozenset({"note", "log", "task", "text"}),
+    ),
 }
 
 
@@ -381,8 +391,8 @@ def _name(tag: Any) -> Any:
 async def test_a_write_is_one_request_and_is_judged_by_what_is_there_then(
     lofty: OtherLofty, era: str, by_code: bool
 ) -> None:
-    person = None if by_code else Person()
-    async with client_of(lofty, era=era, person=person, ask_from="add") as client:
+    person, mode = (None, "code") if by_code else (Person(), "ask")
+    async with client_of(lofty, era=era, person=person, mode=mode, ask_from="add") as client:
         for tool, arguments, left in acts(lofty):
             told, sent = await outcome(client, lofty, tool, by_code=by_code, **arguments)
             assert (told["outcome"], told["after"], sent) == ("applied", left, 1), tool
@@ -399,7 +409,7 @@ async def test_a_write_that_goes_otherwise_is_told_as_it_is_and_not_sent_twice(
     lofty: OtherLofty, fate: Any, said: str
 ) -> None:
     lofty.write = fate
-    async with client_of(lofty) as client:
+    async with client_of(lofty, mode="code") as client:
         for tool, arguments, _ in acts(lofty):
             told, sent = await outcome(client, lofty, tool, by_code=True, **arguments)
             assert (told["outcome"], sent) == (said, 1), tool

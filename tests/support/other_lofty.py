@@ -18,14 +18,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-Row = dict[str, Any]
-NOW = datetime(2026, 11, 20, 17, 0, tzinfo=UTC)
-BIG = 2**53 + 1
-"""The first id that a JavaScript host rounds."""
+from tests.support.other_papers import BIG, NOW, Row, edit
+from tests.support.other_writes import Desk
+
 MISSING = str(BIG + 777_777)
 STAGES = ("Fresh", "Talking", "Under Offer", "Sold", "Archive", "Sphere", "Cold")
 TAGS = ("lakeside", "investor", "first home")
-CODES = {20006: "LEAD_NOT_EXIST", 20017: "PERMISSION_DENIED", 20003: "USER_NOT_EXIST", 20005: "INTERNAL"}
+CODES = {
+    20003: "USER_NOT_EXIST",
+    20005: "INTERNAL",
+    20006: "LEAD_NOT_EXIST",
+    20007: "RESOURCE_NOT_EXIST",
+    20012: "INVALID_PARAMETER",
+    20017: "PERMISSION_DENIED",
+    20043: "PARAMETER_TOO_LONG",
+}
 
 
 class AnswerLost(Exception):
@@ -59,6 +66,18 @@ class Manner:
     zone: str | None = None
     newest_first: bool = True
     """The order of site visits."""
+    late: int = 0
+    """How many reads are not told yet of what was written beside a lead."""
+    arrays: Literal["replace", "merge"] = "replace"
+    """What e-mails, phones, segments and an inquiry do to those that are there."""
+    escaped: frozenset[str] = frozenset({"note"})
+    """Whose text comes back HTML-escaped: `note`, `log`, `task`, `text`."""
+    finish: Literal["flag", "flag and time"] = "flag and time"
+    """How a task tells that it is finished."""
+    sends_told: bool = True
+    """Whether what was sent is among a lead's communications."""
+    honours_flags: bool = False
+    """Whether it refuses to write to a lead that must not be written to."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +135,13 @@ class OtherLofty:
     """Paths that answer 403."""
     requests: list[Recorded] = field(default_factory=list)
     leads: dict[str, Row] = field(default_factory=dict)
+    trash: dict[str, tuple[Row, str]] = field(default_factory=dict)
+    """Deleted leads, each with the reason given."""
     serials: int = 0
 
     def __post_init__(self) -> None:
         self.random = random.Random(7)  # noqa: S311 - makes an account, guards nothing
+        self.desk = Desk(self)
         for number in range(self.count):
             record = self._lead(number)
             self.leads[str(record["leadId"])] = record
@@ -169,12 +191,14 @@ class OtherLofty:
             ("GET", "/v1.0/leads", self._list),
             ("GET", lead, self._get),
             ("PUT", lead, self._put),
+            ("DELETE", lead, self._delete),
             ("POST", f"{lead}/assignment", self._assign),
             ("GET", f"{lead}/activities", self._site),
             ("GET", "/v2.0/leads/{id}/activities", self._talk),
             ("GET", "/v1.0/notes", self._notes),
             ("GET", "/v2.0/tasks", self._tasks),
             ("GET", "/v1.0/systemLogs", self._logs),
+            *self.desk.routes(),
         )
         return Starlette(routes=[Route(path, self._serve(fn), methods=[method]) for method, path, fn in table])
 
@@ -188,22 +212,24 @@ class OtherLofty:
             )
             if request.headers.get("content-type") != "application/json":
                 return JSONResponse({"code": 20001, "message": "Content-Type"}, 400)
-            if self._caller(request) is None:
+            if self.caller(request) is None:
                 return JSONResponse({"code": 200058, "message": "User in token does not exist."}, 400)
             if path in self.broken:
-                return self._error(500, 20005)
+                return self.error(500, 20005)
             if path in self.forbidden:
-                return self._error(403, 20017)
+                return self.error(403, 20017)
             answer = fn(request, body)
             return answer if isinstance(answer, Response) else JSONResponse(answer)
 
         return endpoint
 
-    def _caller(self, request: Request) -> Person | None:
+    def caller(self, request: Request) -> Person | None:
+        """Whose key a request bears."""
         shown = request.headers.get("authorization", "")
         return next((person for person in PEOPLE if shown == f"token {person.key}"), None)
 
-    def _error(self, status: int, code: int) -> Response:
+    def error(self, status: int, code: int) -> Response:
+        """A refusal in this account's manner."""
         name = CODES[code]
         body: Any = {"code": code, "message": name, "requestId": "r-1"}
         if self.manner.errors == "message":
@@ -215,18 +241,18 @@ class OtherLofty:
     def _user(self, person: Person, *, long: bool) -> Row:
         number = person.long if long else person.short
         user: Row = {"firstLetter": person.first[0], "lastName": person.last, "email": person.email}
-        user |= {"memberUserId": self._number(number), "badge": {"shade": None}, "id": person.short, "role": 3}
+        user |= {"memberUserId": self.number(number), "badge": {"shade": None}, "id": person.short, "role": 3}
         return user | {"firstName": person.first, "virtualNumber": "", "invitorUserId": -1}
 
     def _me(self, request: Request, _: Any) -> Row:
-        caller = self._caller(request)
+        caller = self.caller(request)
         assert caller is not None
         zone = {"timeZoneId": self.manner.zone} if self.manner.zone else {}
         return self._user(caller, long=False) | zone | {"assignedLeadCount": 99}
 
     def _member(self, request: Request, _: Any) -> Any:
         found = [p for p in PEOPLE if p.email == request.path_params["account"]]
-        return self._user(found[0], long=True) if found else self._error(404, 20003)
+        return self._user(found[0], long=True) if found else self.error(404, 20003)
 
     def _members(self, request: Request, _: Any) -> Row:
         offset = int(request.query_params.get("offset", 0))
@@ -242,7 +268,7 @@ class OtherLofty:
 
     def _tags(self, *_: Any) -> Any:
         rows: list[Row] = [{"visibleType": 1, "tagName": name, "leadId": self.manner.definition} for name in TAGS]
-        rows.append({"tagName": "whispered", "leadId": self._number(int(self.hidden)), "tagId": 12})
+        rows.append({"tagName": "whispered", "leadId": self.number(int(self.hidden)), "tagId": 12})
         return {"tags": rows} if self.manner.wrapped_tags else rows
 
     def _metadata(self, total: int, offset: int) -> Row:
@@ -268,23 +294,24 @@ class OtherLofty:
         if number % 5:
             record["lastTouch"] = self._time(created + timedelta(hours=1))
         agent = PEOPLE[number % 4]
-        record |= {"assignedUserId": self._number(agent.long), "assignedUser": agent.name}
+        record |= {"assignedUserId": self.number(agent.long), "assignedUser": agent.name}
         items = list(record.items())
         self.random.shuffle(items)
         return dict(items)
 
     def _give(self, lead_id: str, person: Person) -> None:
-        self.leads[lead_id] |= {"assignedUserId": self._number(person.long), "assignedUser": person.name}
+        self.leads[lead_id] |= {"assignedUserId": self.number(person.long), "assignedUser": person.name}
 
     def _shown(self, record: Row) -> Row:
-        row = record | {"leadId": self._number(record["leadId"])}
+        row = record | {"leadId": self.number(record["leadId"])}
         return row | self._serial()
 
     def _serial(self) -> Row:
         self.serials += 1
         return {"servedAs": self.serials} if self.manner.serial else {}
 
-    def _number(self, number: int) -> int | str:
+    def number(self, number: int) -> int | str:
+        """An id in this account's manner."""
         return str(number) if self.manner.text_ids else number
 
     def _time(self, when: datetime) -> int | str:
@@ -301,7 +328,7 @@ class OtherLofty:
     def _list(self, request: Request, _: Any) -> Any:
         query = {name: value for name, value in request.query_params.items() if name not in self.manner.ignored}
         if query.get("stage", STAGES[0]) not in STAGES:
-            return self._error(404, 20006)
+            return self.error(404, 20006)
         found = [row for row in self.leads.values() if _fits(row, query)]
         if self.manner.ordered:
             backwards = query.get("desc") == "true"
@@ -311,46 +338,65 @@ class OtherLofty:
         return {"leads": [self._shown(row) for row in page], **self._metadata(len(found), offset)}
 
     def _get(self, request: Request, _: Any) -> Any:
-        record = self.leads.get(request.path_params["id"])
-        caller = self._caller(request)
-        if record is None or caller is None:
-            return self._error(404, 20006)
-        hers = str(record["assignedUserId"]) == str(caller.long)
-        if not hers and record["lastName"] == "Underwhistle" and self.manner.foreign != "shown":
-            return self._error(400, 20017) if self.manner.foreign == "refused" else self._error(404, 20006)
-        shown = self._shown(record)
+        lead_id = request.path_params["id"]
+        if lead_id in self.trash and request.query_params.get("withTrash") == "true":
+            return {"lead": self._shown(self.trash[lead_id][0])}
+        if (refusal := self.refusal(request, lead_id)) is not None:
+            return refusal
+        shown = self._shown(self.leads[lead_id])
         return shown if self.manner.bare_lead else {"took": 3, "lead": shown}
 
-    def _put(self, request: Request, body: Any) -> Any:
-        def change(record: Row) -> None:
-            record.update({name: body[name] for name in ("stage",) if name in body})
-            record["tags"] = [*record["tags"], *body.get("tagsAdd", [])]
+    def refusal(self, request: Request, lead_id: str) -> Response | None:
+        """Why the caller does not get this lead or what hangs on it; None when it does."""
+        record, caller = self.leads.get(lead_id), self.caller(request)
+        if record is None or caller is None:
+            return self.error(404, 20006)
+        hers = str(record["assignedUserId"]) == str(caller.long)
+        if not hers and record["lastName"] == "Underwhistle" and self.manner.foreign != "shown":
+            return self.error(400, 20017) if self.manner.foreign == "refused" else self.error(404, 20006)
+        return None
 
-        return self._written(request, change)
+    def _put(self, request: Request, body: Any) -> Any:
+        lead_id = request.path_params["id"]
+        return self.refusal(request, lead_id) or self.carried_out(
+            lambda: edit(self.leads[lead_id], body, self.manner.arrays), "leadId", int(lead_id)
+        )
 
     def _assign(self, request: Request, body: Any) -> Any:
-        def change(_: Row) -> None:
-            given = next(p for p in PEOPLE if p.email == body[0]["assignee"])
-            self._give(request.path_params["id"], given)
-
-        return self._written(request, change)
-
-    def _written(self, request: Request, change: Callable[[Row], None]) -> Any:
         lead_id = request.path_params["id"]
-        if lead_id not in self.leads:
-            return self._error(404, 20006)
+        given = next(p for p in PEOPLE if p.email == body[0]["assignee"])
+        return self.refusal(request, lead_id) or self.carried_out(
+            lambda: self._give(lead_id, given), "leadId", int(lead_id)
+        )
+
+    def _delete(self, request: Request, _: Any) -> Any:
+        lead_id, reason = request.path_params["id"], request.query_params.get("reason", "")
+
+        def bin_it() -> None:
+            self.trash[lead_id] = (self.leads.pop(lead_id), reason)
+
+        if not reason:
+            return self.error(400, 20012)
+        return self.refusal(request, lead_id) or self.carried_out(bin_it, "leadId", int(lead_id))
+
+    def carried_out(self, change: Callable[[], object], name: str, number: int) -> Response:
+        """Do it or not, as `write` says, and answer `number` under this name in the account's manner."""
         if self.write == "no change":
-            return {"data": "no change"}
+            return JSONResponse({"data": "no change"})
         if self.write != "nothing":
-            change(self.leads[lead_id])
+            change()
         if self.write == "lost":
             raise AnswerLost
+
+        def named(value: object) -> Row:
+            return {name: {"id": value} if name == "logType" else value}
+
         answers: dict[str, Response] = {
-            "string": JSONResponse({"leadId": lead_id}),
-            "number": JSONResponse(int(lead_id)),
+            "string": JSONResponse(named(str(number))),
+            "number": JSONResponse(number),
             "empty": Response(b"", 200),
             "none": Response(status_code=204),
-            "wrapped": JSONResponse({"code": 0, "message": "ok", "data": {"leadId": int(lead_id)}}),
+            "wrapped": JSONResponse({"code": 0, "message": "ok", "data": named(number)}),
         }
         return answers[self.manner.reply]
 
@@ -373,6 +419,7 @@ class OtherLofty:
             at = (NOW - timedelta(minutes=7 * (34 - n))).strftime("%Y-%m-%dT%H:%M:%S.500-00:00")
             row: Row = {"note": f"talk-{n}.", "activityTime": at, "channel": ("Call", "Text", "Email")[n % 3]}
             rows.append(row | {"id": str(BIG + n), "leadId": request.path_params["id"], "mood": None})
+        rows += self.desk.talk(request.path_params["id"])
         start = int(request.query_params.get("offset", 0))
         # At most ten, whatever is asked for; past the end the last ten come again.
         page = rows[start : start + 10] or rows[-10:]
@@ -383,6 +430,7 @@ class OtherLofty:
         for n in self._busy(request.query_params["leadId"], 9):
             at = (NOW - timedelta(minutes=10 * n)).strftime("%Y-%m-%d %H:%M:%S")
             rows.append({"content": f"note-{n}. Tom &amp; Jo", "noteId": str(500 + n), "id": BIG + n, "createTime": at})
+        rows += self.desk.notes(request.query_params["leadId"])
         return {"notes": rows[::2] + rows[1::2], "next": None}
 
     def _tasks(self, request: Request, _: Any) -> Row:
@@ -390,7 +438,7 @@ class OtherLofty:
         for n in self._busy(request.query_params["leadId"], 5):
             at = (NOW - timedelta(hours=n)).isoformat()
             rows.append({"id": n + 1, "content": f"task-{n}.", "createTime": at, "endAt": "", "type": "Call"})
-        return {"tasks": rows}
+        return {"tasks": self.desk.tasks(request.query_params["leadId"]) + rows}
 
     def _logs(self, request: Request, _: Any) -> Row:
         rows: list[Row] = []
