@@ -324,6 +324,30 @@ async def test_no_answer_with_a_lead_not_found_leaves_before_the_floor(bench: Be
         assert bench.tick == started
 
 
+@pytest.mark.parametrize("spent_on", ["a stage that is looked up", "a question that is thought about"])
+async def test_what_a_call_did_before_does_not_use_up_the_floor(bench: Bench, spent_on: str) -> None:
+    hidden, ordinary, looks_up = bench.hidden_lead(ANA), bench.visible_lead(ANA), spent_on.startswith("a stage")
+    for lead_id in bench.world.lead_ids():
+        if bench.world.lead(lead_id)["stage"] == "Past Client":
+            bench.world.update_lead(lead_id, stage="Closed")  # a stage that no list names and no lead shows
+    person = Person(meanwhile=lambda: setattr(bench, "tick", bench.tick + 5))
+
+    def slower_over_what_is_there(request: httpx2.Request) -> None:
+        bench.tick += 0.02 if hidden in request.url.path else 0.0
+
+    bench.network.before = slower_over_what_is_there
+    took = []
+    async with bench.client(OWNER, era="legacy", person=None if looks_up else person) as client:
+        for looked_for in (hidden, NEVER):
+            bench.world.update_lead(int(ordinary), stage="New Lead")
+            started = bench.tick
+            lead_ids, stage = ([looked_for], "Past Client") if looks_up else ([ordinary, looked_for], "Contacted")
+            await client.call_tool("update_stage", {"lead_ids": lead_ids, "stage": stage})
+            took.append(bench.tick - started)
+
+    assert took[0] == pytest.approx(took[1])
+
+
 async def test_a_viewer_who_cannot_be_known_sees_no_hidden_lead_and_is_told_so(bench: Bench) -> None:
     lead_id = bench.hidden_lead(ANA)
     nameless = {"id": 48112, "email": ANA, "timeZoneId": "America/Denver"}

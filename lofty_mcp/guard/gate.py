@@ -89,12 +89,8 @@ class VisibleCrm:
     limits: Limits = field(default_factory=NoLimits)
     caller: str = ""
     """The name that `limits` count under."""
-    began: float = field(init=False)
     eyes: Viewer | None = field(init=False, default=None)
     """The viewer, once the call has had to know it."""
-
-    def __post_init__(self) -> None:
-        self.began = self.timing.clock()
 
     async def viewer(self) -> Viewer:
         """Whose eyes these are; nobody's, if that cannot be known for certain."""
@@ -130,18 +126,18 @@ class VisibleCrm:
 
     async def leads(self, lead_ids: Sequence[str]) -> list[LeadRecord | None]:
         """The leads in the order asked for, None where one does not exist for this viewer."""
-        viewer = await self.viewer()
+        viewer, began = await self.viewer(), self.timing.clock()
         async with self.limits.looking(self.caller, len(lead_ids)):
             found = [await self._look(lead_id, viewer) for lead_id in lead_ids]
             if missing := found.count(None):
                 self.limits.count_not_found(self.caller, missing)
         if missing:
-            await self.floor()
+            await self._floor(began)
         return found
 
     async def search(self, query: LeadQuery, position: Position, limit: int) -> Found:
         """Up to `limit` visible leads after `position`; `more` is exact unless the walk ran too long."""
-        viewer = await self.viewer()
+        viewer, began = await self.viewer(), self.timing.clock()
         leads, places, last, more = list[LeadRow](), list[Position](), position, False
         async for row, at, ordered in self._walk(query, position, limit, viewer):
             if row is None:
@@ -158,7 +154,7 @@ class VisibleCrm:
                 leads.append(row)
                 places.append(at)
         if not leads:
-            await self.floor()  # nothing found, perhaps since what there is may not be seen
+            await self._floor(began)  # nothing found, perhaps since what there is may not be seen
         if len(leads) == limit:
             last = places[-1]
         return Found(leads, places, last, position.delivered, more)
@@ -216,9 +212,12 @@ class VisibleCrm:
         met = any(row.stage == stage for row in found.leads)
         return met or not found.leads, met
 
-    async def floor(self) -> None:
-        """Wait for the earliest moment at which a not-found answer may leave."""
-        remaining = self.began + self.timing.floor - self.timing.clock()
+    async def _floor(self, began: float) -> None:
+        """Wait for the earliest moment at which what was looked for since `began`, and not found, may be told.
+
+        Each look has its own, since what a call did before may have taken longer than that already.
+        """
+        remaining = began + self.timing.floor - self.timing.clock()
         if remaining > 0:
             await self.timing.sleep(remaining)
 
