@@ -14,6 +14,7 @@ from lofty_mcp.guard.effects import Effect
 from lofty_mcp.guard.gate import Timing, VisibleCrm
 from lofty_mcp.guard.limits import Limits
 from lofty_mcp.ledger import Ledger
+from lofty_mcp.models.masking import Masking
 from lofty_mcp.settings import Mode, Settings
 
 if TYPE_CHECKING:
@@ -91,6 +92,14 @@ class Call:
     def toolsets(self) -> tuple[str, ...]:
         """The toolsets of this principal."""
         return self.caller.principal.toolsets if self.caller.principal else self.app.settings.toolsets
+
+    def masking(self) -> Masking:
+        """What makes personal data unreadable in the answer of this call, as far as it has read leads."""
+        return Masking(self.crm.shown, self.account.vocabulary.people())
+
+    def readable(self, text: str) -> str:
+        """`text` as this call's client may read it."""
+        return self.masking().text(text) if self.app.settings.pii == "masked" else text
 
     @property
     def may(self) -> list[str]:

@@ -1,6 +1,5 @@
 """Resources: the team's vocabulary and single leads, as JSON under `lofty://`."""
 
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -10,7 +9,7 @@ from mcp.server.mcpserver.resources import FunctionResource
 
 from lofty_mcp.app import App, call
 from lofty_mcp.errors import InvalidInput, UpstreamFailed
-from lofty_mcp.models.base import View
+from lofty_mcp.models.base import View, compact
 from lofty_mcp.models.clean import line
 from lofty_mcp.models.people import Person
 from lofty_mcp.tools.leads import read_lead
@@ -31,17 +30,17 @@ async def me() -> str:
 async def members() -> str:
     """The members of the team: user id, name, e-mail, role, office."""
     people = await _timely(call().account.vocabulary.members())
-    return _dump({"members": [Person.of(person).payload() for person in people]})
+    return compact({"members": [Person.of(person).payload() for person in people]})
 
 
 async def stages() -> str:
     """The stages that a lead can be moved to, as Lofty spells them."""
-    return _dump({"stages": [line(name) for name in await _timely(stage_names())]})
+    return compact({"stages": [line(name) for name in await _timely(stage_names())]})
 
 
 async def tags() -> str:
     """The tags that the account has, as Lofty spells them."""
-    return _dump({"tags": [line(name) for name in await _timely(tag_names())]})
+    return compact({"tags": [line(name) for name in await _timely(tag_names())]})
 
 
 async def lead(lead_id: str) -> str:
@@ -93,11 +92,7 @@ def _checked(lead_id: str) -> str:
 
 
 def _json(view: View) -> str:
-    return _dump(view.payload())
-
-
-def _dump(data: dict[str, Any]) -> str:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return compact(view.payload())
 
 
 def _name(fn: Callable[..., Any]) -> str:

@@ -98,6 +98,11 @@ class Settings(BaseSettings):
         validation_alias=_env("LOFTY_MCP_VISIBILITY"),
         description="Who sees a hidden lead: its assigned agent, or also the people in its other roles.",
     )
+    pii: Literal["full", "masked"] = Field(
+        "full",
+        validation_alias=_env("LOFTY_MCP_PII"),
+        description="How clients see leads' personal data: `full`, or `masked` to initials and last digits.",
+    )
     toolsets: Annotated[tuple[str, ...], NoDecode] = Field(
         ("core",),
         validation_alias=_env("LOFTY_MCP_TOOLSETS"),
@@ -269,7 +274,7 @@ class Settings(BaseSettings):
             raise ValueError("LOFTY_MCP_ISSUER needs LOFTY_MCP_ACCOUNTS, which says what each subject may do")
         return self
 
-    @field_validator("mode", "questions", "ask_from", "visibility", "log_level", mode="before")
+    @field_validator("mode", "questions", "ask_from", "visibility", "pii", "log_level", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value

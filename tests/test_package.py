@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "exporters": ("prompts", "settings", "telemetry", "tools"),
     "client": ("client", "models", "errors", "telemetry"),
     "accounts": ("client", "guard.plans", "settings"),
-    "app": ("accounts", "guard", "ledger", "settings"),
+    "app": ("accounts", "guard", "ledger", "models", "settings"),
     "listening": ("app",),
     "guard": ("guard", "app", "client", "ledger", "models", "errors", "settings", "telemetry"),
     "tools": (

@@ -85,6 +85,11 @@ class Vocabulary:
         """The team's members; `again` fetches what is older than this call."""
         return await self._get("members", lambda: endpoints.members(self.client), again=again)
 
+    def people(self) -> list[Member]:
+        """The people of the team that have been fetched, however long ago."""
+        kept = [kept.value for name, kept in self._kept.items() if name == "me" or name.startswith("member")]
+        return [person for value in kept for person in (value if isinstance(value, list) else [value]) if person]
+
     async def stages(self, *, again: bool = False) -> list[str]:
         """The names of the lead pipelines, as Lofty spells them."""
         return await self._get("stages", lambda: endpoints.pipelines(self.client), again=again)

@@ -194,7 +194,7 @@ async def _push(plan: Plan, ctx: Ctx) -> Verdict:
 async def _said_yes(plan: Plan, ctx: Ctx) -> bool:
     with anyio.move_on_after(QUESTION_SECONDS):
         try:
-            answer = await ctx.elicit(question(plan), plan.act.form)
+            answer = await ctx.elicit(call().readable(question(plan)), plan.act.form)
         except (MCPError, ValueError):
             return False  # the client failed, or answered without the form: not a yes
         return isinstance(answer, AcceptedElicitation) and approves(plan, answer.data)

@@ -89,6 +89,8 @@ class VisibleCrm:
     limits: Limits = field(default_factory=NoLimits)
     caller: str = ""
     """The name that `limits` count under."""
+    shown: list[LeadRow] = field(init=False, default_factory=list)
+    """What this view has let through, so that it is known what of an answer is personal."""
     eyes: Viewer | None = field(init=False, default=None)
     """The viewer, once the call has had to know it."""
 
@@ -153,6 +155,7 @@ class VisibleCrm:
                     break
                 leads.append(row)
                 places.append(at)
+        self.shown += leads
         if not leads:
             await self._floor(began)  # nothing found, perhaps since what there is may not be seen
         if len(leads) == limit:
@@ -167,6 +170,7 @@ class VisibleCrm:
         record = await endpoints.lead(self.client, lead_id)
         if record.lead_id != lead_id:
             raise NotFound
+        self.shown.append(record)
         return record, visibility.visible(record, await self.viewer(), self.rule)
 
     async def put_lead(self, lead: LeadRecord, body: Mapping[str, Any], before: Hook) -> Any:
@@ -233,6 +237,7 @@ class VisibleCrm:
         if record.lead_id != lead_id or not visibility.visible(record, viewer, self.rule):
             return None
         self.seen.learn(record)
+        self.shown.append(record)
         return record
 
     async def _walk(

@@ -1,5 +1,6 @@
 """What every model shares: reading Lofty's JSON leniently and cleanly, writing a result without noise."""
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, tzinfo
@@ -58,6 +59,11 @@ def cleaned(value: Any, depth: int = 0) -> Any:
             return {line(str(key)): cleaned(item, depth + 1) for key, item in value.items()}
         case _:
             return value
+
+
+def compact(data: Any) -> str:
+    """JSON data as short text."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
 def tidy(value: Any) -> Any:

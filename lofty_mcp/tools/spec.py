@@ -20,7 +20,7 @@ from lofty_mcp.app import call
 from lofty_mcp.errors import CredentialRejected, LedgerUnavailable, LoftyError
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.ledger import LedgerError
-from lofty_mcp.models.base import View
+from lofty_mcp.models.base import View, compact
 from lofty_mcp.models.results import WriteResult
 from lofty_mcp.tools.budget import fit_write
 
@@ -126,10 +126,8 @@ class ClosedTool(Tool):
 def answer(view: View) -> CallToolResult:
     """A result as structured content and as the same JSON in text."""
     payload = view.payload()
-    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
-    return CallToolResult(
-        content=[TextContent(type="text", text=text)], structured_content=payload, _meta=dict(UNTRUSTED)
-    )
+    text = TextContent(type="text", text=compact(payload))
+    return CallToolResult(content=[text], structured_content=payload, _meta=dict(UNTRUSTED))
 
 
 def slim(schema: Mapping[str, Any]) -> dict[str, Any]:
