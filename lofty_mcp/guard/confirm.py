@@ -158,7 +158,8 @@ async def carry_out(ctx: Ctx, plan: Plan, answer: Answer) -> WriteResult:
 
 def approves(plan: Plan, given: Approval) -> bool:
     """Whether this form, as it was filled in, is a yes to `plan`."""
-    return isinstance(given, plan.act.form) and given.approves([step.lead for step in plan.steps if step.lead])
+    names = [call().readable(step.lead.name) for step in plan.steps if step.lead]
+    return isinstance(given, plan.act.form) and given.approves(names)
 
 
 def policy(ctx: Ctx, current: Call) -> Policy:

@@ -14,6 +14,7 @@ from lofty_mcp.guard.effects import Effect
 from lofty_mcp.guard.gate import VisibleCrm
 from lofty_mcp.ledger import Ledger, Row, Ticket
 from lofty_mcp.models.leads import LeadRecord
+from lofty_mcp.models.masking import MASK
 
 Values = dict[str, Any]
 R = TypeVar("R")
@@ -26,8 +27,8 @@ class Approval(BaseModel):
 
     ok: bool = Field(False, strict=True, title="Go ahead", description="Tick to carry this out.")
 
-    def approves(self, leads: Sequence[LeadRecord]) -> bool:
-        """Whether this is a yes to an act on these leads."""
+    def approves(self, names: Sequence[str]) -> bool:
+        """Whether this is a yes to an act on the leads that were shown by these names."""
         return self.ok
 
 
@@ -36,10 +37,13 @@ class NamedApproval(Approval):
 
     name: str = Field("", title="Name of the lead", description="Type the name as it is shown, to be sure.")
 
-    def approves(self, leads: Sequence[LeadRecord]) -> bool:
-        """Whether this is a yes, with the name of the one lead."""
-        typed = " ".join(self.name.split()).casefold()
-        return self.ok and [typed] == [lead.name.casefold() for lead in leads]
+    def approves(self, names: Sequence[str]) -> bool:
+        """Whether this is a yes, with the name of the one lead; of a masked one its letters will do."""
+        return self.ok and [_typed(self.name)] == [_typed(name) for name in names]
+
+
+def _typed(name: str) -> str:
+    return " ".join(name.replace(MASK, "").split()).casefold()
 
 
 async def the_lead(_: VisibleCrm, lead: LeadRecord) -> LeadRecord:
