@@ -24,7 +24,12 @@ _KEPT_ENDS = ("_id", "_ids", "_at")
 SMALL_WORDS = frozenset(("and", "the", "for", "van", "von", "der", "den", "del", "dos", "las", "los", "mrs"))
 """Words in names such as "John and Mary" that, written small, are no name elsewhere."""
 
-_WORD = re.compile(r"[^\W_]+")
+_BETWEEN = (
+    r"\s!-/:-@\[-`{-\xa9\xab-\xb4\xb6-\xb9\xbb-\xbf\u2000-\u20ff\u2190-\u2bff\u3000-\u303f\ufe10-\ufe6f"
+    r"\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\U0001f000-\U0001faff"
+)
+"""What stands between words; accents and vowel signs do not, though to `re` they are no part of a word."""
+_WORD = re.compile(f"[^{_BETWEEN}]+")
 _MASKED = re.compile(rf"\w?{MASK}(?:@{MASK}|\d{{2,4}})?")
 _CUT = "… (+"
 """Where `tools.budget.shorten` cut a text."""
@@ -36,10 +41,10 @@ _GAP = r"[ ().\-/]{0,2}"
 _EMAIL = r"(?P<email>[\w.+%'-]+@[\w-]+(?:\.[\w-]+)*)"
 _FORMS = (
     r"(?P<date>(?<!\d)(?:\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d[\d:.+-]*)?|\d{1,2}/\d{1,2}/\d{2,4})(?!\d))",
-    rf"(?P<phone>(?<![\w.])(?:\+\d(?:{_GAP}\d){{7,14}}|0\d(?:{_GAP}\d){{7,12}}"
+    rf"(?P<phone>(?<![\w.•])(?:\+\d(?:{_GAP}\d){{7,14}}|0\d(?:{_GAP}\d){{7,12}}"
     rf"|(?:1[ .-]?)?\(?\d{{3}}\)?{_GAP}\d{{3}}[ .-]?\d{{4}})(?!\w))",
-    r"(?P<digits>(?<![\w.])(?:\d{3}[ .-]\d{4}|\d{5,15})(?!\w))",
-    rf"(?P<word>[^\W_{_SPACELESS}]+|[{_SPACELESS}])",
+    r"(?P<digits>(?<![\w.•])(?:\d{3}[ .-]\d{4}|\d{5,15})(?!\w))",
+    rf"(?P<word>[^{_BETWEEN}{_SPACELESS}]+|[{_SPACELESS}])",
 )
 
 
@@ -198,11 +203,11 @@ def _of_person(person: LeadRow | Relative) -> Iterator[tuple[Mask, str]]:
 
 def _whole_words(phrase: str) -> str:
     start, end = (not re.match(f"[{_SPACELESS}]", letter) for letter in (phrase[0], phrase[-1]))
-    return r"(?<![^\W_])" * start + re.escape(phrase) + r"(?![^\W_])" * end
+    return f"(?<![^{_BETWEEN}])" * start + re.escape(phrase) + f"(?![^{_BETWEEN}])" * end
 
 
 def _initial(word: str) -> str:
-    return word[0].upper() + MASK if len(word) > 1 else word
+    return word[0].upper()[0] + MASK if len(word) > 1 else word
 
 
 def _digits(text: str) -> str:
