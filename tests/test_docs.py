@@ -6,6 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -110,23 +111,34 @@ def test_every_link_and_every_path_that_a_page_names_leads_somewhere(page: Path)
     assert missing + [path for path in paths if not (ROOT / path).exists()] == []
 
 
-def _quirks() -> list[tuple[str, ...]]:
-    rows = re.findall(r"^\| (\d+) \|(.*)\|(.*)\|(.*)\|$", _text("docs/quirks.md"), re.MULTILINE)
+def _rows(page: str) -> list[tuple[str, ...]]:
+    """The rows of a page's tables that bear a number."""
+    rows = re.findall(r"^\| ([A-Z]*\d+\w?) \|(.*)\|(.*)\|(.*)\|$", _text(page), re.MULTILINE)
     return [tuple(cell.strip() for cell in row) for row in rows]
 
 
 def test_every_quirk_has_one_row() -> None:
-    assert [int(row[0]) for row in _quirks()] == list(range(1, QUIRKS + 1))
-    assert all(all(row) for row in _quirks())
+    assert [int(row[0]) for row in _rows("docs/quirks.md")] == list(range(1, QUIRKS + 1))
 
 
-@pytest.mark.parametrize("row", _quirks(), ids=lambda row: row[0])
-def test_the_test_that_covers_a_quirk_exists(row: tuple[str, ...]) -> None:
+def test_every_threat_has_one_row() -> None:
+    numbers = [row[0] for row in _rows("docs/threat-model.md")]
+    assert len(set(numbers)) == len(numbers)
+    assert {f"MCP{n:02}" for n in range(1, 11)} | {f"A4{letter}" for letter in "abcdef"} <= set(numbers)
+
+
+@cache
+def _tests_in(path: str) -> set[str]:
+    return {n.name for n in ast.parse(_text(path)).body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+@pytest.mark.parametrize("row", [*_rows("docs/quirks.md"), *_rows("docs/threat-model.md")], ids=lambda row: row[0])
+def test_the_test_that_a_row_names_exists(row: tuple[str, ...]) -> None:
     named = re.findall(r"`(tests/\w+\.py)::(\w+)`", row[3])
-    assert named or row[3] == "unused"
+    assert all(row)
+    assert named or row[3] == "unused" or row[3].startswith("Cannot apply")
     for path, name in named:
-        tree = ast.parse(_text(path))
-        assert name in {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+        assert name in _tests_in(path)
 
 
 def test_every_quirk_that_the_code_names_is_on_the_page() -> None:
