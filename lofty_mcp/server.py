@@ -80,7 +80,7 @@ def build_server(
                 clock=clock,
             )
             await stack.enter_async_context(aclosing(accounts))
-            audit = AuditLog(ledger)
+            audit = AuditLog(ledger, settings.audit_days)
             group = await stack.enter_async_context(anyio.create_task_group())
             group.start_soon(audit.run)
             stack.callback(audit.close)

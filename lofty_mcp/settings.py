@@ -155,6 +155,17 @@ class Settings(BaseSettings):
         validation_alias=_env("LOFTY_MCP_STATE_DIR"),
         description="Where the ledger and rotated tokens are kept.",
     )
+    audit_days: int = Field(
+        400,
+        ge=0,
+        validation_alias=_env("LOFTY_MCP_AUDIT_DAYS"),
+        description="How long lines of the audit log are kept, in days; 0 is for ever.",
+    )
+    audit_leads: Literal["hashed", "clear"] = Field(
+        "hashed",
+        validation_alias=_env("LOFTY_MCP_AUDIT_LEADS"),
+        description="How the audit log names leads: as keyed hashes, or by `clear` ids.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", validation_alias=_env("LOFTY_MCP_LOG_LEVEL"), description="What is logged to stderr."
     )
@@ -274,7 +285,7 @@ class Settings(BaseSettings):
             raise ValueError("LOFTY_MCP_ISSUER needs LOFTY_MCP_ACCOUNTS, which says what each subject may do")
         return self
 
-    @field_validator("mode", "questions", "ask_from", "visibility", "pii", "log_level", mode="before")
+    @field_validator("mode", "questions", "ask_from", "visibility", "pii", "audit_leads", "log_level", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value

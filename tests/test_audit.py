@@ -1,16 +1,19 @@
 """The audit log: a line a round, of who did what to which leads and what came of it; nothing in it names a lead."""
 
 import contextlib
+import json
 import sqlite3
 import time
 from typing import Any
 
 import pytest
+from mcp import Client
 from mcp.shared.exceptions import MCPError
-from mcp.types import PromptReference
+from mcp.types import PromptReference, TextResourceContents
 
-from lofty_mcp.guard.audit import hashed
-from lofty_mcp.ledger import AuditEntry
+from lofty_mcp.errors import LedgerUnavailable
+from lofty_mcp.ledger import AuditEntry, AuditQuery, hashed
+from lofty_mcp.ledger.reading import reading
 from lofty_mcp.ledger.sqlite import SqliteLedger
 from tests.support.world import ANA, ERAS, MARK, OWNER, Bench, Person, data, error
 
@@ -21,7 +24,7 @@ async def _lines(bench: Bench) -> list[AuditEntry]:
     """The lines, oldest first."""
     ledger = await SqliteLedger.open(bench.state / "ledger.db")
     try:
-        return [*reversed(await ledger.audited(limit=1_000))]
+        return [*reversed(await ledger.audited(AuditQuery(), 1_000))]
     finally:
         await ledger.close()
 
@@ -213,3 +216,158 @@ async def test_a_line_tells_nothing_of_what_was_spent_upstream(bench: Bench) -> 
         *("at", "principal", "viewer", "tool", "effect", "decision", "basis", "tickets", "outcome", "leads"),
         "duration_ms",
     ]
+
+
+def _change(bench: Bench, sql: str) -> None:
+    with contextlib.closing(sqlite3.connect(bench.state / "ledger.db", isolation_level=None)) as ledger:
+        ledger.execute(sql)
+
+
+FULL = "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no'); END"
+BROKEN = {
+    "the table is gone": "DROP TABLE audit",
+    "the table takes no lines": FULL,
+    "the end of the chain cannot be read": "DROP TABLE checkpoint",
+}
+
+
+@pytest.mark.parametrize("break_it", BROKEN.values(), ids=BROKEN.keys())
+async def test_a_log_that_cannot_be_written_blocks_writes_and_never_reads(bench: Bench, break_it: str) -> None:
+    lead_id = _new_lead(bench)
+    move: dict[str, Any] = {"lead_ids": [lead_id], **QUALIFIED}
+    async with bench.client() as client:
+        code = data(await client.call_tool("update_stage", move))["confirmation"]
+        _change(bench, break_it)
+        refused = [
+            error(await client.call_tool("update_stage", {**move, "confirmation": code})),
+            error(await client.call_tool("add_tag", {"lead_ids": [lead_id], "tags": ["VIP"]})),
+        ]
+        read = data(await client.call_tool("get_lead", {"lead_id": lead_id}))
+
+    assert refused == [str(LedgerUnavailable())] * 2
+    assert bench.sent() == []
+    assert read["stage"] == "New Lead"
+
+
+async def test_once_the_log_can_be_written_again_it_holds_what_went_on_meanwhile(bench: Bench) -> None:
+    lead_id = _new_lead(bench)
+    tag = {"lead_ids": [lead_id], "tags": ["VIP"]}
+    async with bench.client() as client:
+        data(await client.call_tool("who_am_i", {}))
+        await client.read_resource("lofty://audit")  # by now its line is there
+        _change(bench, FULL)
+        data(await client.call_tool("get_lead", {"lead_id": lead_id}))
+        error(await client.call_tool("add_tag", tag))
+        _change(bench, "DROP TRIGGER full")
+        data(await client.call_tool("add_tag", tag))
+
+    assert [(tool, outcome) for tool, _, _, outcome in _said(await _lines(bench))] == [
+        ("who_am_i", "done"),
+        ("resources/read", "done"),
+        ("get_lead", "done"),
+        ("add_tag", "LedgerUnavailable"),
+        ("add_tag", "applied"),
+    ]
+    assert len(bench.sent()) == 1
+
+
+async def _own(client: Client) -> list[list[Any]]:
+    [content] = (await client.read_resource("lofty://audit")).contents
+    assert isinstance(content, TextResourceContents)
+    told = json.loads(content.text)
+    assert told["columns"] == ["at", "tool", "effect", "decision", "basis", "outcome", "leads"]
+    assert told["returned"] == len(told["rows"])
+    return [row[1:] for row in told["rows"]]
+
+
+async def test_a_viewer_reads_its_own_lines_and_nobody_elses(bench: Bench) -> None:
+    lead_id = _new_lead(bench)
+    async with bench.client(OWNER) as other, bench.client() as client:
+        data(await other.call_tool("get_timeline", {"lead_id": lead_id}))
+        data(await client.call_tool("get_lead", {"lead_id": lead_id}))
+        data(await client.call_tool("add_tag", {"lead_ids": [lead_id], "tags": ["VIP"]}))
+        lines = await _own(client)
+        again = await _own(client)
+
+    assert [[tool, outcome, leads] for tool, _, _, _, outcome, leads in lines] == [
+        ["add_tag", "applied", 1],
+        ["get_lead", "done", 1],
+    ]
+    assert again[1:] == lines
+    assert again[0][0] == "resources/read"
+
+
+@pytest.mark.parametrize("leads", ["hashed", "clear"])
+async def test_ones_own_lines_of_a_hidden_lead_are_those_of_one_that_never_was(bench: Bench, leads: str) -> None:
+    told = []
+    for n, lead_id in enumerate((bench.hidden_lead(MARK), "1100000999999999")):
+        other = Bench(bench.state / str(n), leads=bench.leads)
+        other.app, other.network = bench.app, bench.network
+        call: dict[str, Any] = {"lead_ids": [lead_id, bench.visible_lead()], "stage": "Qualified"}
+        async with other.client(audit_leads=leads) as client:
+            error(await client.call_tool("get_lead", {"lead_id": lead_id}))
+            error(await client.call_tool("get_timeline", {"lead_id": lead_id}))
+            error(await client.call_tool("update_stage", {**call, "lead_ids": [lead_id]}))
+            data(await client.call_tool("update_stage", call))
+            with pytest.raises(MCPError):
+                await client.read_resource(f"lofty://leads/{lead_id}")
+            told.append(await _own(client))
+
+    assert told[0] == told[1]
+    assert len(told[0]) == 5
+
+
+async def test_ones_own_lines_fit_the_result_budget_and_are_the_newest(bench: Bench) -> None:
+    async with bench.client(result_tokens=500) as client:
+        for _ in range(40):
+            data(await client.call_tool("who_am_i", {}))
+        lines = await _own(client)
+
+    assert 5 < len(lines) < 40
+
+
+async def test_leads_are_named_by_their_ids_where_the_operator_wants_it(bench: Bench) -> None:
+    lead_id = _new_lead(bench)
+    async with bench.client(audit_leads="clear") as client:
+        data(await client.call_tool("get_lead", {"lead_id": lead_id}))
+        error(await client.call_tool("get_lead", {"lead_id": "Zenobia"}))
+
+    assert [line.leads for line in await _lines(bench)] == [(lead_id,), ()]
+
+
+async def test_a_line_says_whose_eyes_were_used(bench: Bench) -> None:
+    async with bench.client() as client:
+        data(await client.call_tool("get_lead", {"lead_id": _new_lead(bench)}))
+        await client.get_prompt("morning_briefing", {})
+
+    assert [line.viewer for line in await _lines(bench)] == [str(bench.user_id(ANA)), ""]
+
+
+async def test_lines_older_than_the_operator_keeps_go_and_the_log_stays_whole(bench: Bench) -> None:
+    async with bench.client() as client:
+        data(await client.call_tool("who_am_i", {}))
+    bench.later = 400 * 86_400.0 + 60
+    async with bench.client(audit_days=0) as client:
+        data(await client.call_tool("get_lead", {"lead_id": _new_lead(bench)}))
+    kept = [line.tool for line in await _lines(bench)]
+    async with bench.client() as client:
+        data(await client.call_tool("search_leads", {}))
+
+    assert (kept, [line.tool for line in await _lines(bench)]) == (
+        ["who_am_i", "get_lead"],
+        ["get_lead", "search_leads"],
+    )
+    with reading(bench.state / "ledger.db") as log:
+        assert log.verify().bad is None
+
+
+async def test_the_log_can_be_read_and_verified_while_a_server_runs(bench: Bench) -> None:
+    async with bench.client() as client:
+        data(await client.call_tool("add_tag", {"lead_ids": [_new_lead(bench)], "tags": ["VIP"]}))
+        with reading(bench.state / "ledger.db") as log:
+            first = log.lines(AuditQuery())
+            data(await client.call_tool("add_tag", {"lead_ids": bench.visible_leads(2)[1:], "tags": ["VIP"]}))
+            verdict = log.verify(first[-1].hash)
+
+    assert [line.entry.tool for line in first] == ["add_tag"]
+    assert (verdict.bad, verdict.count) == (None, 2)

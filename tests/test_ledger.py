@@ -14,7 +14,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from lofty_mcp.ledger import AuditEntry, Handle, LedgerError, Row, Ticket
+from lofty_mcp.ledger import AuditEntry, AuditQuery, Handle, LedgerError, Row, Ticket
+from lofty_mcp.ledger.forgetting import LONGEST, LONGEST_NOTE, MOST_KEPT
 from lofty_mcp.ledger.journal import linked
 from lofty_mcp.ledger.schema import MIGRATIONS, explain, migrate
 from lofty_mcp.ledger.sqlite import SqliteLedger
@@ -373,6 +374,73 @@ async def test_after_thirty_days_a_ticket_forgets_values_but_not_that_it_was_use
     assert (kept.state, kept.outcome, kept.before, kept.after, kept.note) == ("settled", "applied", None, None, None)
 
 
+@pytest.mark.parametrize("doing", ["a start", "a line of the audit log", "a settlement"])
+async def test_old_outcomes_and_expired_codes_are_wiped_from_the_file(path: Path, clock: Clock, doing: str) -> None:
+    ledger = await SqliteLedger.open(path, clock)
+    await done(ledger)
+    await ledger.issue("p", "cursor:tool", {"a": "code"}, 10)
+    clock.now += 30 * DAY + 1
+    if doing == "a line of the audit log":
+        await ledger.audit([an_entry()])
+    elif doing == "a settlement":
+        assert await claim(ledger, Row("8", "other", "basis")) is None
+        await ledger.settle(Row("8", "other", "basis").ticket_id, "no_change")
+    await ledger.close()
+    await (await SqliteLedger.open(path, clock)).close() if doing == "a start" else None
+
+    left = path.read_bytes()
+    assert [word for word in (b'"stage"', b'{"a"') if word in left] == []
+    assert ROW.ticket_id.encode() in left
+
+
+async def test_what_a_sent_ticket_was_to_be_known_by_is_wiped_once_it_is_old(
+    ledger: SqliteLedger, clock: Clock
+) -> None:
+    await ledger.claim("p", "t", ROW, "me", LEASE, generation=0, trace=["5"])
+    await ledger.mark_sent(ROW.ticket_id, "me")
+    clock.now += 30 * DAY
+    await ledger.audit([an_entry()])
+    kept = await ledger.ticket(ROW.ticket_id)
+    clock.now += LEASE + 1
+    await ledger.audit([an_entry()])
+    wiped = await ledger.ticket(ROW.ticket_id)
+
+    assert kept is not None
+    assert wiped is not None
+    assert (kept.trace, wiped.trace, wiped.state) == (["5"], None, "sent")
+
+
+async def test_only_the_newest_outcomes_are_kept(ledger: SqliteLedger, clock: Clock, path: Path) -> None:
+    with raw(path) as db:
+        db.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO tickets"
+            " SELECT 'id' || i, 'intent' || i, 'p', 't', 'settled', 'me', 0, 1, 'applied', '{}', ? + i / 100.0 FROM n",
+            (MOST_KEPT, clock.now),
+        )
+    await ledger.audit([an_entry()])
+    with raw(path) as db:
+        wiped = db.execute("SELECT id FROM tickets WHERE detail IS NULL").fetchall()
+    assert wiped == [("id0",)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "note", "kept"),
+    [
+        ({"a": "x"}, {"a": "y"}, "n", ({"a": "x"}, {"a": "y"}, "n")),
+        ({"a": "x" * LONGEST}, {"a": "y"}, "n", (None, {"a": "y"}, "n")),
+        ({"a": "x"}, {"a": "y" * LONGEST}, "n", (None, None, "n")),
+        ({"a": "x"}, {"a": "y"}, "n" * LONGEST, (None, {"a": "y"}, "n" * LONGEST_NOTE)),
+    ],
+    ids=["short", "long before", "long after", "long note"],
+)
+async def test_of_an_outcome_no_more_is_kept_than_fits(
+    ledger: SqliteLedger, before: dict[str, str], after: dict[str, str], note: str, kept: tuple[object, ...]
+) -> None:
+    assert await claim(ledger) is None
+    told = await ledger.settle(ROW.ticket_id, "applied", before=before, after=after, note=note)
+    assert (told.before, told.after, told.note) == kept
+
+
 # Codes
 
 
@@ -443,7 +511,7 @@ async def test_audit_lines_come_back_newest_first_and_by_principal(ledger: Sqlit
     await ledger.audit(lines[2:])
     assert await ledger.audited() == lines[::-1]
     assert await ledger.audited(limit=1) == [lines[2]]
-    assert await ledger.audited(principal="alice", since=2.0) == [lines[2]]
+    assert await ledger.audited(AuditQuery(principal="alice", since=2.0)) == [lines[2]]
 
 
 @pytest.mark.parametrize(
@@ -467,6 +535,23 @@ async def test_tool_decision_and_outcome_are_columns_of_their_own(ledger: Sqlite
     await ledger.audit([an_entry()])
     with raw(path) as db:
         assert db.execute("SELECT tool, decision, outcome FROM audit").fetchall() == [("add_tag", "allow", "applied")]
+
+
+async def test_where_the_audit_log_takes_no_line_no_write_is_claimed_or_sent(ledger: SqliteLedger, path: Path) -> None:
+    assert await claim(ledger) is None
+    with raw(path) as db:
+        db.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no'); END")
+    for act in (ledger.mark_sent(ROW.ticket_id, "me"), claim(ledger, Row("8", "other", "basis"))):
+        with pytest.raises(LedgerError):
+            await act
+    ticket = await ledger.ticket(ROW.ticket_id)
+    assert ticket is not None
+    assert (ticket.state, await ledger.writable()) == ("claimed", False)
+    await ledger.release(ROW.ticket_id, "me")
+    with raw(path) as db:
+        db.execute("DROP TRIGGER full")
+    assert (await claim(ledger), await ledger.writable()) == (None, True)
+    assert await ledger.audited() == []
 
 
 # Pace

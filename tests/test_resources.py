@@ -18,7 +18,7 @@ from mcp.types import (
 from lofty_mcp.errors import NotFound
 from tests.support.world import ANA, ERAS, OWNER, Bench, data
 
-STATIC = ["lofty://me", "lofty://team/members", "lofty://team/stages", "lofty://team/tags"]
+STATIC = ["lofty://me", "lofty://team/members", "lofty://team/stages", "lofty://team/tags", "lofty://audit"]
 TEMPLATES = ["lofty://leads/{lead_id}", "lofty://leads/{lead_id}/timeline"]
 PROMPTS = {
     "follow_up_plan": {"lead": True, "days": False},

@@ -1,23 +1,25 @@
 """One line per round in the ledger: who did what to which leads, what was decided and what came of it."""
 
-import hmac
 import logging
 import time
-from hashlib import sha256
+from math import inf
 from typing import Any
 
 import anyio
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
 from lofty_mcp.app import CALL, App, Call
+from lofty_mcp.errors import LedgerUnavailable
 from lofty_mcp.guard.effects import Effect
-from lofty_mcp.ledger import AuditEntry, Ledger, LedgerError
+from lofty_mcp.ledger import AuditEntry, AuditQuery, Ledger, LedgerError, hashed
 
 log = logging.getLogger(__name__)
 
 ROUNDS = ("tools/call", "resources/read", "prompts/get", "completion/complete")
 """The requests that may touch the CRM."""
 MOST_AT_ONCE = 100
+MOST_WAITING = 10_000
+"""Lines of reads that are held while the log cannot be written; beyond it the oldest are lost."""
 GATHER_SECONDS = 0.1
 """How long lines of reads wait for others, since a hundred cost the ledger as much as one."""
 
@@ -25,8 +27,9 @@ GATHER_SECONDS = 0.1
 class AuditLog:
     """The way into the ledger's audit table: at once for a write, soon after for a read, which never waits for it."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, keep_days: int = 0) -> None:
         self._ledger = ledger
+        self._keep = keep_days * 86_400.0 or inf
         self._waiting: list[AuditEntry] = []
         self._some = anyio.Event()
         self._closing = anyio.Event()
@@ -37,7 +40,7 @@ class AuditLog:
         self._some.set()
 
     async def now(self, entry: AuditEntry) -> None:
-        """Append `entry` behind those that wait; what it tells of has happened, so a failure is only logged."""
+        """Append `entry` behind those that wait; what it tells of has happened, so a failure only puts it off."""
         self._waiting.append(entry)
         await self._write()
 
@@ -58,14 +61,29 @@ class AuditLog:
         self._closing.set()
         self._some.set()
 
+    async def own(self, principal: str, limit: int) -> list[AuditEntry]:
+        """The newest lines of `principal`, newest first, with all that it has done so far.
+
+        Raises:
+            LedgerUnavailable: they cannot be read.
+        """
+        await self._write()
+        try:
+            return await self._ledger.audited(AuditQuery(principal=principal), limit)
+        except LedgerError as error:
+            raise LedgerUnavailable(str(error)) from None
+
     async def _write(self) -> None:
         with anyio.CancelScope(shield=True):
             while entries := self._waiting[:MOST_AT_ONCE]:
                 del self._waiting[:MOST_AT_ONCE]
                 try:
-                    await self._ledger.audit(entries)
+                    await self._ledger.audit(entries, keep=self._keep)
                 except LedgerError:
                     log.error("the audit log could not be written", extra={"count": len(entries)})
+                    self._waiting[:0] = entries  # for the next attempt
+                    del self._waiting[:-MOST_WAITING]
+                    return
 
 
 async def audited(ctx: ServerRequestContext[App, Any], call_next: CallNext) -> HandlerResult:
@@ -101,6 +119,7 @@ def _entry(call: Call, name: str, duration_ms: float) -> AuditEntry:
     known = name in call.app.effects or name in ROUNDS  # a name that we do not know is the caller's text
     effect = call.app.effects.get(name, Effect.READ)
     undecided = ("allow", "read") if effect is Effect.READ else ("none", "")
+    clear = call.app.settings.audit_leads == "clear"
     decision, basis = (call.decision, call.basis) if call.decision else undecided
     return AuditEntry(
         at=call.began,
@@ -112,11 +131,6 @@ def _entry(call: Call, name: str, duration_ms: float) -> AuditEntry:
         basis=basis,
         tickets=tuple(hashed(ticket, call.app.secret) for ticket in call.tickets),
         outcome=call.outcome,
-        leads=tuple(hashed(lead_id, call.app.secret) for lead_id in call.leads),
+        leads=tuple(call.leads if clear else [hashed(lead_id, call.app.secret) for lead_id in call.leads]),
         duration_ms=duration_ms,
     )
-
-
-def hashed(lead_id: str, secret: bytes) -> str:
-    """A lead id as the audit log shows it: the same for the same lead, and no way back."""
-    return hmac.new(secret, lead_id.encode(), sha256).hexdigest()[:16]

@@ -16,12 +16,11 @@ from lofty_mcp import telemetry
 from lofty_mcp.app import Call, Ctx, call
 from lofty_mcp.client.pacing import BURST
 from lofty_mcp.errors import Refused
-from lofty_mcp.guard.audit import hashed
 from lofty_mcp.guard.effects import Allow, Ask, Effect, Policy, Refuse, decide
 from lofty_mcp.guard.plans import Act, Approval, Plan, Step, issue_code, make_plan, still_fits
 from lofty_mcp.guard.tickets import ALL_WRITES_SECONDS, PAUSED, PLAN_SECONDS, STOPPING, Executor
 from lofty_mcp.guard.wording import preview, question
-from lofty_mcp.ledger import Ledger, LedgerError
+from lofty_mcp.ledger import Ledger, LedgerError, hashed
 from lofty_mcp.models.base import iso
 from lofty_mcp.models.results import RowResult, WriteResult, status_of
 

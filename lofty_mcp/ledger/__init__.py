@@ -9,12 +9,14 @@ One act on one lead is a ticket. Its life: `claim` → `mark_sent` → (request)
 Times are epoch seconds, spans are seconds. Every method raises `LedgerError` when the store fails.
 """
 
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from math import inf
 from typing import Any, Literal, Protocol
 
-__all__ = ["AuditEntry", "Handle", "Ledger", "LedgerError", "Row", "Ticket", "WritesPaused"]
+__all__ = ["AuditEntry", "AuditQuery", "Handle", "Ledger", "LedgerError", "Row", "Ticket", "WritesPaused", "hashed"]
 
 
 class LedgerError(Exception):
@@ -89,6 +91,28 @@ class AuditEntry:
     duration_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Which lines of the audit log are wanted; None wants all."""
+
+    principal: str | None = None
+    """The beginning of it is enough; whole ones are all of one length."""
+    tool: str | None = None
+    effect: str | None = None
+    decision: str | None = None
+    outcome: str | None = None
+    """One of the outcomes of a line."""
+    lead: str | None = None
+    """The id itself, whether the log keeps hashes or not."""
+    since: float = 0.0
+    until: float = inf
+
+
+def hashed(value: str, secret: bytes) -> str:
+    """An id as the audit log shows it: the same for the same id, and no way back without the secret."""
+    return hmac.new(secret, value.encode(), sha256).hexdigest()[:16]
+
+
 class Ledger(Protocol):
     """The store behind tickets, codes, audit and pace; each method is atomic across the processes that share it."""
 
@@ -103,13 +127,15 @@ class Ledger(Protocol):
         None: it is ours for `lease` seconds. Otherwise, in this order: the row's own ticket, if sent or settled; the
         intent's last settled ticket, if its generation is no longer `generation`; the intent's ticket that is alive
         or sent, on whatever basis. So an identical act that races is replayed, never redone. `trace` (JSON) is kept
-        with the claim for whoever has to find out what became of it.
+        with the claim for whoever has to find out what became of it. Raises LedgerError also when the audit log takes
+        no lines.
         """
 
     async def mark_sent(self, ticket_id: str, owner: str) -> bool:
         """Record, once, that bytes may leave now; False: the claim is no longer ours and nothing may be sent.
 
-        Raises WritesPaused while writes are paused: whoever has paused them can rely on it from that moment on.
+        Raises WritesPaused while writes are paused: whoever has paused them can rely on it from that moment on. Raises
+        LedgerError also when the audit log takes no lines.
         """
 
     async def settle(
@@ -138,11 +164,11 @@ class Ledger(Protocol):
     async def redeem(self, principal: str, purpose: str, code: str) -> dict[str, Any] | None:
         """The payload; None alike for an invented, expired or foreign code and for another purpose's. Repeatable."""
 
-    async def audit(self, entries: Sequence[AuditEntry]) -> None:
-        """Append to the audit log, which nothing can change afterwards."""
+    async def audit(self, entries: Sequence[AuditEntry], *, keep: float = inf) -> None:
+        """Append to the audit log, which nothing can change afterwards; let go of some lines older than `keep`."""
 
-    async def audited(self, *, principal: str | None = None, since: float = 0, limit: int = 100) -> list[AuditEntry]:
-        """The newest audit lines, newest first; those of one principal, or of all."""
+    async def audited(self, query: AuditQuery = AuditQuery(), limit: int = 100) -> list[AuditEntry]:
+        """The newest audit lines that are wanted, newest first."""
 
     async def take(self, key: str, want: int, rate: float, burst: float) -> tuple[int, float]:
         """Draw up to `want` tokens from a bucket refilled at `rate` per second: (granted, seconds until one more)."""
@@ -154,7 +180,7 @@ class Ledger(Protocol):
         """Whether writes are paused."""
 
     async def writable(self) -> bool:
-        """Whether a write would be kept now."""
+        """Whether a write and its audit line would be kept now."""
 
     async def secret(self) -> bytes:
         """32 random bytes, made once per ledger, for keyed hashes of lead ids."""

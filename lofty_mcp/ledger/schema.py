@@ -187,6 +187,7 @@ def connect(path: Path, patience: float) -> sqlite3.Connection:
         db = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
         try:
             db.row_factory = sqlite3.Row
+            db.execute("PRAGMA secure_delete = ON")  # what is forgotten is not left lying in free pages
             _use_wal(db, patience)
             migrate(db)
         except BaseException:

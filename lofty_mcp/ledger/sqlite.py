@@ -12,13 +12,16 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from anyio import CancelScope, CapacityLimiter, to_thread
 
-from lofty_mcp.ledger import AuditEntry, Handle, LedgerError, Row, Ticket, WritesPaused, journal
+from lofty_mcp.ledger import AuditEntry, AuditQuery, Handle, LedgerError, Row, Ticket, WritesPaused, journal
+from lofty_mcp.ledger.forgetting import forget, outcome_detail
 from lofty_mcp.ledger.schema import connect, explained
 
 __all__ = ["SqliteLedger"]
@@ -29,7 +32,6 @@ Synchronous = Literal["NORMAL", "FULL"]
 
 ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 CODE_LENGTH = 16
-KEEP_DETAIL_SECONDS = 30 * 24 * 3600
 PATIENCE_SECONDS = 5.0
 
 
@@ -110,7 +112,10 @@ class SqliteLedger:
         cls, path: Path, clock: Callable[[], float] = time.time, *, patience: float = PATIENCE_SECONDS
     ) -> Self:
         """Open or create the file; `patience` is how long to wait for other processes. Raises LedgerError."""
-        return cls(await _to_its_end(partial(connect, path, patience)), path, clock)
+        ledger = cls(await _to_its_end(partial(connect, path, patience)), path, clock)
+        with suppress(LedgerError):  # what is old goes with the next line, if it cannot go now
+            await ledger._write(lambda db: forget(db, clock()))
+        return ledger
 
     async def close(self) -> None:
         await _to_its_end(self._close, self._limiter)
@@ -152,6 +157,7 @@ class SqliteLedger:
             now = self._clock()
             if found := _in_the_way(db, row, generation, now):
                 return _as_ticket(found)
+            journal.prove(db)
             db.execute(
                 "INSERT OR REPLACE INTO tickets (id, intent, principal, tool, state, owner, lease_until, detail)"
                 " VALUES (?, ?, ?, ?, 'claimed', ?, ?, ?)",
@@ -168,6 +174,7 @@ class SqliteLedger:
         def work(db: sqlite3.Connection) -> bool:
             if _paused(db):
                 raise WritesPaused
+            journal.prove(db)
             return db.execute(sql, (ticket_id, owner, self._clock())).rowcount == 1
 
         return await self._write(work, "FULL")
@@ -188,15 +195,14 @@ class SqliteLedger:
             if held.state == "settled" and (held.outcome, outcome) != ("unknown", "applied"):
                 return held
             now = self._clock()
-            detail = {"before": held.before if before is None else before, "after": after, "note": note}
-            if outcome == "unknown":
-                detail["trace"] = held.trace
+            first = held.before if before is None else before
+            detail = outcome_detail(first, after, note, held.trace if outcome == "unknown" else None)
             db.execute(
                 "UPDATE tickets SET state = 'settled', outcome = ?, detail = ?,"
                 " nth = coalesce(nth, ?), settled_at = coalesce(settled_at, ?) WHERE id = ?",
-                (outcome, json.dumps(detail), _generation(db, found["intent"]) + 1, now, ticket_id),
+                (outcome, detail, _generation(db, found["intent"]) + 1, now, ticket_id),
             )
-            _forget(db, now)
+            forget(db, now)
             return _as_ticket(db.execute("SELECT * FROM tickets WHERE id = ?", (ticket_id,)).fetchone())
 
         return await self._write(work, "FULL")
@@ -220,7 +226,7 @@ class SqliteLedger:
         row = (handle.code, principal, purpose, json.dumps(payload), handle.expires_at)
 
         def work(db: sqlite3.Connection) -> None:
-            _forget(db, now)
+            forget(db, now)
             db.execute(
                 "INSERT INTO handles (code, principal, purpose, payload, expires_at) VALUES (?, ?, ?, ?, ?)", row
             )
@@ -235,11 +241,20 @@ class SqliteLedger:
         payload: dict[str, Any] | None = json.loads(found["payload"]) if found else None
         return payload
 
-    async def audit(self, entries: Sequence[AuditEntry]) -> None:
-        await self._write(lambda db: journal.append(db, entries))
+    async def audit(self, entries: Sequence[AuditEntry], *, keep: float = inf) -> None:
+        secret = await self.secret()
 
-    async def audited(self, *, principal: str | None = None, since: float = 0, limit: int = 100) -> list[AuditEntry]:
-        return await self._read(lambda db: journal.newest(db, principal, since, limit))
+        def work(db: sqlite3.Connection) -> None:
+            now = self._clock()
+            journal.append(db, entries)
+            journal.remove_old(db, secret, now - keep, now)
+            forget(db, now)
+
+        await self._write(work)
+
+    async def audited(self, query: AuditQuery = AuditQuery(), limit: int = 100) -> list[AuditEntry]:  # noqa: B008
+        secret = await self.secret()
+        return await self._read(lambda db: [line.entry for line in journal.newest(db, secret, query, limit)])
 
     async def take(self, key: str, want: int, rate: float, burst: float) -> tuple[int, float]:
         def work(db: sqlite3.Connection) -> tuple[int, float]:
@@ -264,8 +279,13 @@ class SqliteLedger:
 
     async def writable(self) -> bool:
         sql = "INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', ?)"
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(sql, (self._clock(),))
+            journal.prove(db)
+
         try:
-            await self._write(lambda db: db.execute(sql, (self._clock(),)))
+            await self._write(work)
         except LedgerError:
             return False
         return True
@@ -278,10 +298,3 @@ class SqliteLedger:
         if self._secret is None:
             self._secret = await self._write(work, "FULL")
         return self._secret
-
-
-def _forget(db: sqlite3.Connection, now: float) -> None:
-    """Drop expired codes and what old tickets say; the tickets stay, since single use must survive."""
-    db.execute("DELETE FROM handles WHERE expires_at <= ?", (now,))
-    stale = "UPDATE tickets SET detail = NULL WHERE detail IS NOT NULL AND settled_at < ?"
-    db.execute(stale, (now - KEEP_DETAIL_SECONDS,))
