@@ -11,6 +11,8 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from lofty_mcp import audit_log
+
 if TYPE_CHECKING:
     import httpx2
 
@@ -27,6 +29,7 @@ COMMANDS = {
     "demo": "a short true story: sandbox, server and client as real processes",
     "doctor": "check the settings, the key, Lofty and the ledger, and say how to mend what is wrong",
     "sandbox": "the imitation of Lofty alone, on a port",
+    "audit": "show what was done to which leads and on whose word, or check that nobody changed that log",
     "pause": "stop all writes of the servers that share the state folder, at once",
     "resume": "let the writes go on",
 }
@@ -64,6 +67,7 @@ def _dispatch(parsed: argparse.Namespace) -> int:
         "demo": _demo,
         "doctor": _doctor,
         "sandbox": _sandbox,
+        "audit": _audit,
         "pause": _pause,
         "resume": _pause,
     }
@@ -100,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     alone.add_argument("--host", default="127.0.0.1", help="an address of this machine (%(default)s)")
     alone.add_argument("--port", type=_port, default=8765, help="0 picks a free one (%(default)s)")
     alone.add_argument("--json", action="store_true", help="describe it as one line of JSON")
+    audit_log.add_arguments(added["audit"])
     for name in ("serve", "doctor", "sandbox"):
         added[name].add_argument("--leads", type=_count, default=200, help="leads in the sandbox (%(default)s)")
         added[name].add_argument("--seed", type=int, default=42, help="the sandbox's seed (%(default)s)")
@@ -141,6 +146,20 @@ def _serve(parsed: argparse.Namespace) -> int:
         say = partial(print, file=sys.stderr, flush=True)
         host, port = parsed.host or HTTP_HOST, HTTP_PORT if parsed.port is None else parsed.port
         serve.run(settings, host, port, say, transport=transport, sandbox=world)
+    return 0
+
+
+def _audit(parsed: argparse.Namespace) -> int:
+    from lofty_mcp.ledger.reading import reading
+    from lofty_mcp.settings import load
+
+    with reading(load().state_dir / "ledger.db") as log:
+        if parsed.part == "verify":
+            verdict = log.verify(parsed.head)
+            print(audit_log.report(verdict, parsed.head))
+            return 1 if verdict.bad else 0
+        for line in audit_log.asked_for(log, parsed):
+            print(line, flush=parsed.follow)
     return 0
 
 

@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "ledger": ("ledger",),
     "telemetry": (),
     "exporters": ("prompts", "settings", "telemetry", "tools"),
+    "audit_log": ("ledger",),
     "client": ("client", "models", "errors", "telemetry"),
     "accounts": ("client", "guard.plans", "settings"),
     "app": ("accounts", "guard", "ledger", "models", "settings"),
@@ -45,7 +46,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "errors",
         "settings",
     ),
-    "resources": ("tools", "app", "models", "errors"),
+    "resources": ("tools", "app", "ledger", "models", "errors"),
     "completions": ("tools", "app", "models", "errors"),
     "prompts": ("app", "models"),
     "server": (
