@@ -121,7 +121,16 @@ async def test_a_time_without_an_offset_is_meant_in_the_zone_of_the_task() -> No
 
 
 @pytest.mark.parametrize(
-    "change", [{"type": "Fax"}, {"content": ""}, {"assignedRole": "Owner"}, {"endAt": "soon"}, {"leadId": "x"}]
+    "change",
+    [
+        {"type": "Fax"},
+        {"content": ""},
+        {"assignedRole": "Owner"},
+        {"endAt": "soon"},
+        {"endAt": "0001-01-01T00:00:00"},
+        {"endAt": "9999-12-31T23:59:59-12:00"},
+        {"leadId": "x"},
+    ],
 )
 async def test_a_task_with_a_wrong_field_is_refused_and_nothing_is_kept(change: Any) -> None:
     app, world = sandbox(leads=0)

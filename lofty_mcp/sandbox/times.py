@@ -25,6 +25,9 @@ def moment(text: str, zone: str | None = None) -> datetime | None:
         read = datetime.fromisoformat(text)
     except ValueError:
         return None
+    # At either end of the calendar a change of zone leaves it.
+    if not 1970 <= read.year < 9999:
+        return None
     return read if read.tzinfo else read.replace(tzinfo=_zone(zone))
 
 
