@@ -56,6 +56,7 @@ AGENT = ("970-555-0100", "mark@team.example", "https://www.team.example/", "list
         ("[the list](https://evil.example)", ["https://evil.example"]),
         ("<a href='//evil.example/x'>team.example</a>", ["href='//evil.example/x"]),
         ("h&#116;tps://ev&#105;l.example", ["https://evil.example"]),
+        (f"&#{'9' * 5000};evil.example", ["evil.example"]),
         ("evil.example", ["evil.example"]),
         ("..evil.example..", ["evil.example"]),
         ("see:evil.example", ["see:evil.example"]),

@@ -100,6 +100,7 @@ def decided(
         ({"phones": [], "phoneStatuses": []}, "destination", ADDRESS, "destination"),
         ({"phones": ["555-0001", "none"]}, "destination", ADDRESS, "destination"),
         ({"phones": ["9705550001 or 7205550002", MOBILE]}, MOBILE, ADDRESS, MOBILE),
+        ({"phones": ["970-555-0001 x12", MOBILE]}, MOBILE, ADDRESS, MOBILE),
         ({"emails": []}, HOME, "destination", HOME),
         ({"emails": ["ana at mail", "ana@@mail.example", "ana@mail", "a b@mail.example"]}, HOME, "destination", HOME),
         ({"emails": ["unknown", "ana@work.example"]}, HOME, "ana@work.example", HOME),
