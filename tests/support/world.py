@@ -13,9 +13,11 @@ from urllib.parse import parse_qsl
 import anyio
 import httpx2
 from mcp import Client
+from mcp.server import MCPServer
 from mcp.types import CallToolResult, ElicitResult, TextContent
 from starlette.applications import Starlette
 
+from lofty_mcp.app import App
 from lofty_mcp.sandbox import SandboxReset, World, build_app
 from lofty_mcp.server import build_server
 from lofty_mcp.settings import load
@@ -134,6 +136,11 @@ class Bench:
         **settings: Any,
     ) -> AsyncIterator[Client]:
         """An MCP client of a server that acts as `email`; `settings` by field name."""
+        async with Client(self.server(email, **settings), mode=era, elicitation_callback=person) as client:
+            yield client
+
+    def server(self, email: str = ANA, **settings: Any) -> MCPServer[App]:
+        """A server that acts as `email`."""
         configured = load(
             api_key=self.world.key_of(email),
             base_url="http://127.0.0.1",
@@ -141,15 +148,13 @@ class Bench:
             requests_per_minute=10_000,
             **settings,
         )
-        server = build_server(
+        return build_server(
             configured,
             transport=self.network,
             clock=lambda: self.tick,
             sleep=self.skip,
             wall_clock=lambda: time.time() + self.later,
         )
-        async with Client(server, mode=era, elicitation_callback=person) as client:
-            yield client
 
     def user_id(self, email: str) -> int:
         """The user id that records use for a member."""
