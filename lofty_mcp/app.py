@@ -36,6 +36,8 @@ class App:
     """Keys the hashes of lead ids in the audit log."""
     effects: Mapping[str, Effect]
     """The tools there are in the operator's mode, each with the most it may do."""
+    toolsets: Mapping[str, str]
+    """The toolset of each of them."""
     caller: Callable[[], Caller]
     """Who sent the request being served; what it raises ends the request."""
     limits: Limits
@@ -112,7 +114,8 @@ class Call:
         return {
             name: effect
             for name, effect in self.app.effects.items()
-            if effect is Effect.READ or self.mode is not Mode.READ
+            if (effect is Effect.READ or self.mode is not Mode.READ)
+            and {self.app.toolsets[name], "all"} & set(self.toolsets)
         }
 
 

@@ -17,6 +17,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 LOFTY = "https://api.lofty.com"
+TOOLSETS = {"core", "edits", "messages", "all"}
 SHORTEST_TOKEN = 16
 """Characters of a bearer token: less can be guessed."""
 
@@ -106,7 +107,43 @@ class Settings(BaseSettings):
     toolsets: Annotated[tuple[str, ...], NoDecode] = Field(
         ("core",),
         validation_alias=_env("LOFTY_MCP_TOOLSETS"),
-        description="Toolsets to list; `core` is all so far.",
+        description="Toolsets to list, separated by commas: `core`, `edits` (notes, deleting), `messages` (texts, "
+        "e-mails), or `all`.",
+    )
+    sends: Literal["off", "draft", "on"] = Field(
+        "draft",
+        validation_alias=_env("LOFTY_MCP_SENDS"),
+        description="Texts and e-mails: `off` lists no such tool; `draft` checks and returns the message, and nothing "
+        "leaves; `on` sends it.",
+    )
+    consent: Literal["not_opted_out", "tagged"] = Field(
+        "not_opted_out",
+        validation_alias=_env("LOFTY_MCP_CONSENT"),
+        description="Who may be written to: everybody who has not opted out, or only leads with one of "
+        "`LOFTY_MCP_CONSENT_TAGS`.",
+    )
+    consent_tags: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias=_env("LOFTY_MCP_CONSENT_TAGS"),
+        description="Tags or segments that record consent, separated by commas.",
+    )
+    do_not_contact: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("Do Not Contact",),
+        validation_alias=_env("LOFTY_MCP_DO_NOT_CONTACT"),
+        description="Stages, tags or segments of leads that are never written to, separated by commas.",
+    )
+    sends_per_day: int = Field(
+        50,
+        ge=0,
+        le=10_000,
+        validation_alias=_env("LOFTY_MCP_SENDS_PER_DAY"),
+        description="The most messages that one account may send in any 24 hours.",
+    )
+    mark: str = Field(
+        "(written by an AI assistant)",
+        max_length=100,
+        validation_alias=_env("LOFTY_MCP_MARK"),
+        description="What notes and logs made here end with; `off` for nothing.",
     )
     confirmation_ttl: float = Field(
         900.0,
@@ -242,7 +279,7 @@ class Settings(BaseSettings):
         description="HTTP: connections served at once; more are answered 503.",
     )
 
-    @field_validator("automation_tags", "toolsets", "allowed_hosts", mode="before")
+    @field_validator("automation_tags", "toolsets", "consent_tags", "do_not_contact", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -250,9 +287,22 @@ class Settings(BaseSettings):
     @field_validator("toolsets")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := set(value) - {"core", "all"}:
-            raise ValueError(f"there is no toolset {', '.join(sorted(unknown))}; valid are core and all")
+        if unknown := set(value) - TOOLSETS:
+            raise ValueError(
+                f"there is no toolset {', '.join(sorted(unknown))}; valid are {', '.join(sorted(TOOLSETS))}"
+            )
         return value
+
+    @field_validator("mark")
+    @classmethod
+    def _or_none(cls, value: str) -> str:
+        return "" if value.strip().lower() == "off" else value.strip()
+
+    @model_validator(mode="after")
+    def _recorded_consent(self) -> Self:
+        if self.consent == "tagged" and not self.consent_tags:
+            raise ValueError("LOFTY_MCP_CONSENT=tagged needs LOFTY_MCP_CONSENT_TAGS, the tags that record consent")
+        return self
 
     @field_validator("allowed_hosts")
     @classmethod
@@ -285,7 +335,10 @@ class Settings(BaseSettings):
             raise ValueError("LOFTY_MCP_ISSUER needs LOFTY_MCP_ACCOUNTS, which says what each subject may do")
         return self
 
-    @field_validator("mode", "questions", "ask_from", "visibility", "pii", "audit_leads", "log_level", mode="before")
+    @field_validator(
+        *("mode", "questions", "ask_from", "visibility", "pii", "audit_leads", "sends", "consent", "log_level"),
+        mode="before",
+    )
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value

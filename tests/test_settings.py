@@ -64,7 +64,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("LOFTY_MCP_MODE", "yolo", "'read', 'ask', 'code' or 'auto'"),
         ("LOFTY_MCP_ASK_FROM", "never", "'add', 'change', 'remove' or 'send'"),
         ("LOFTY_MCP_VISIBILITY", "all", "'assigned_agent' or 'any_assignee'"),
-        ("LOFTY_MCP_TOOLSETS", "core,everything", "no toolset everything; valid are core and all"),
+        ("LOFTY_MCP_TOOLSETS", "core,everything", "no toolset everything; valid are all, core, edits, messages"),
         ("LOFTY_MCP_CONFIRMATION_TTL", "0", "must be 1 or more"),
         ("LOFTY_MCP_CONFIRMATION_TTL", "soon", "number"),
         ("LOFTY_MCP_RESULT_TOKENS", "25000", "must be 24000 or less"),

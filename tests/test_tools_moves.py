@@ -51,16 +51,22 @@ async def _refused(bench: Bench, tool: str, mode: str = "auto", **arguments: Any
             {"stage": "New Lead"},
             {"stage": "Qualified"},
             ("PUT", "", {"stage": "Qualified"}),
-            {"stage": "New Lead"},
+            ("update_stage", {"stage": "New Lead"}),
         ),
         (
             "assign_lead",
             {"agent": "Ana Reyes"},
             {"agent": "Mark Silva"},
             ("POST", "/assignment", [{"role": "Agent", "assignee": MARK}]),
-            {"assignee": ANA, "role": "Agent"},
+            ("assign_lead", {"assignee": ANA, "role": "Agent"}),
         ),
-        ("add_tag", {"tags": []}, {"tags": ["VIP"]}, ("PUT", "", {"tagsAdd": ["VIP"]}), None),
+        (
+            "add_tag",
+            {"tags": []},
+            {"tags": ["VIP"]},
+            ("PUT", "", {"tagsAdd": ["VIP"]}),
+            ("remove_tag", {"tags": ["VIP"]}),
+        ),
     ],
 )
 async def test_a_write_is_one_request_and_tells_before_and_after(
@@ -75,7 +81,7 @@ async def test_a_write_is_one_request_and_tells_before_and_after(
     assert done["status"] == "done"
     assert row == {"lead_id": lead_id, "outcome": "applied", "after": after} | (
         {"before": before} if before != {"tags": []} else {}
-    ) | ({"undo": {"tool": tool, "arguments": {"lead_ids": [lead_id], **undo}}} if undo else {})
+    ) | {"undo": {"tool": undo[0], "arguments": {"lead_ids": [lead_id], **undo[1]}}}
     assert bench.sent() == [(method, f"/v1.0/leads/{lead_id}{tail}", body)]
 
 

@@ -10,7 +10,8 @@ from tests.support.world import ANA, ERAS, MARK, OWNER, Bench, data
 
 CHRISTINA = "christina.lee@summitpeak.example"
 PRIYA = "priya.nair@summitpeak.example"
-WRITES = ["update_stage", "assign_lead", "add_tag"]
+WRITES = ["update_stage", "assign_lead", "add_tag", "remove_tag", "update_lead", "add_note", "log_communication"]
+WRITES += ["create_task", "complete_task"]
 
 
 async def _who(bench: Bench, email: str = ANA, era: str = "auto", **settings: Any) -> dict[str, Any]:

@@ -3,11 +3,10 @@
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from lofty_mcp.client import requests, wire
 from lofty_mcp.client.client import LoftyClient
-from lofty_mcp.client.requests import Hook
 from lofty_mcp.errors import NoSuchOperation, NotFound, UpstreamFailed
 from lofty_mcp.models.leads import LeadRecord, LeadRow
 from lofty_mcp.models.people import Member, Org
@@ -89,9 +88,9 @@ async def tags(client: LoftyClient) -> list[str]:
     return list(dict.fromkeys(n for row in defined if isinstance(n := row.get("tagName"), str) and n))
 
 
-async def lead(client: LoftyClient, lead_id: str) -> LeadRecord:
+async def lead(client: LoftyClient, lead_id: str, *, with_trash: bool = False) -> LeadRecord:
     """GET /v1.0/leads/{leadId}; an answer without a lead in it is one that was not found."""
-    body = await client.send(requests.lead(lead_id))
+    body = await client.send(requests.lead(lead_id, with_trash=with_trash))
     try:
         return LeadRecord.model_validate(wire.unwrap(body, "lead"))
     except UpstreamFailed:
@@ -104,21 +103,6 @@ async def leads(client: LoftyClient, filters: Mapping[str, Any], *, offset: int,
     return LeadPage([LeadRow.model_validate(row) for row in wire.rows(body, "leads")], wire.total(body))
 
 
-async def put_lead(client: LoftyClient, lead_id: str, body: Mapping[str, Any], before: Hook | None = None) -> Any:
-    """PUT /v1.0/leads/{leadId}; the answer holds only the id."""
-    return await client.send(requests.put_lead(lead_id, body), before)
-
-
-async def delete_lead(client: LoftyClient, lead_id: str, reason: str, before: Hook | None = None) -> Any:
-    """DELETE /v1.0/leads/{leadId}, to the trash."""
-    return await client.send(requests.delete_lead(lead_id, reason), before)
-
-
-async def assign_lead(client: LoftyClient, lead_id: str, role: str, account: str, before: Hook | None = None) -> Any:
-    """POST /v1.0/leads/{leadId}/assignment."""
-    return await client.send(requests.assign_lead(lead_id, role, account), before)
-
-
 async def notes(client: LoftyClient, lead_id: str) -> list[Row]:
     """GET /v1.0/notes: all notes of a lead."""
     return wire.rows(await client.send(requests.notes(lead_id)), "notes")
@@ -127,6 +111,17 @@ async def notes(client: LoftyClient, lead_id: str) -> list[Row]:
 async def tasks(client: LoftyClient, lead_id: str) -> list[Row]:
     """GET /v2.0/tasks: all tasks and appointments of a lead."""
     return wire.rows(await client.send(requests.tasks(lead_id)), "tasks")
+
+
+async def manual_logs(client: LoftyClient, lead_id: str, log_type: requests.LogType) -> list[Row]:
+    """GET /v1.0/logType: the newest manual logs of one type."""
+    return wire.rows(await client.send(requests.manual_logs(lead_id, log_type)), "logType", "logTypes")
+
+
+async def message(client: LoftyClient, kind: Literal["call", "text", "email"], message_id: str) -> Row:
+    """GET /v2.0/communication/{kind}/{communicationId}; its body is bare or under a name."""
+    body = await client.send(requests.message(kind, message_id))
+    return wire.unwrap(body, kind)
 
 
 async def site_activities(client: LoftyClient, lead_id: str) -> AsyncIterator[list[Row]]:

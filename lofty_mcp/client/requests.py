@@ -19,11 +19,17 @@ COMMUNICATION_PAGE = 1000
 SYSTEM_LOG_PAGE = 1000
 MEMBER_PAGE = 25
 """The default; the maximum is not documented and exceeding it is an error."""
+LOG_PAGE = 100
 PIPELINE_PAGE = 100
 LEAD_PAGE = 100
 
 STAGE_LIMIT, TAG_LIMIT = 20, 64
 """Characters at which Lofty cuts silently (reference §8.4)."""
+NAME_LIMIT, PHONE_LIMIT, NOTE_LIMIT, LOG_LIMIT, TASK_LIMIT = 30, 20, 2_000, 5_000, 2_000
+TEXT_LIMIT, SUBJECT_LIMIT, EMAIL_LIMIT = 1_000, 200, 5_000
+"""The same (reference §8.4, §12, §13); of tasks and messages none is known, so these are ours."""
+
+LogType = Literal["logCall", "logText", "logEmail"]
 
 SORTS = {
     "created": "CreateTime",
@@ -96,9 +102,9 @@ LEAD_FILTERS = frozenset(
 )
 
 
-def lead(lead_id: str) -> Request:
-    """Get Lead."""
-    return get(_lead_path(lead_id))
+def lead(lead_id: str, *, with_trash: bool = False) -> Request:
+    """Get Lead, also from the trash if asked."""
+    return get(_lead_path(lead_id), withTrash=True if with_trash else None)
 
 
 def put_lead(lead_id: str, body: Mapping[str, Any]) -> Request:
@@ -132,6 +138,55 @@ def notes(lead_id: str) -> Request:
     return get("/v1.0/notes", leadId=_digits(lead_id), includeSystemNote=False)
 
 
+def add_note(lead_id: str, content: str, *, pin: bool) -> Request:
+    """Create Note; `isPin` is always sent (quirk 12)."""
+    return Request("POST", "/v1.0/notes", body={"leadId": int(_digits(lead_id)), "content": content, "isPin": pin})
+
+
+def put_note(lead_id: str, note_id: str, content: str, *, pin: bool) -> Request:
+    """Update Note, by its `noteId`; text and pin are both replaced (reference §12)."""
+    body = {"leadId": int(_digits(lead_id)), "content": content, "isPin": pin}
+    return Request("PUT", f"/v1.0/notes/{_digits(note_id)}", body=body)
+
+
+def manual_logs(lead_id: str, log_type: LogType) -> Request:
+    """The newest manual logs of one type."""
+    query = {"logType": log_type, "sort": "createTime", "order": "desc", "limit": LOG_PAGE}
+    return get("/v1.0/logType", leadId=_digits(lead_id), **query)
+
+
+def add_manual_log(lead_id: str, log_type: LogType, fields: Mapping[str, str]) -> Request:
+    """Add a manual log entry; it sends nothing to anybody."""
+    return Request("POST", "/v1.0/logType", body={"leadId": int(_digits(lead_id)), "logType": log_type, **fields})
+
+
+def add_task(lead_id: str, fields: Mapping[str, str]) -> Request:
+    """Create Task (V2)."""
+    return Request("POST", "/v2.0/tasks", body={"leadId": int(_digits(lead_id)), **fields})
+
+
+def finish_task(task_id: str, *, done: bool) -> Request:
+    """Finish or unfinish a task."""
+    return Request("POST", f"/v2.0/tasks/{_digits(task_id)}/{'finish' if done else 'unfinish'}")
+
+
+def send_text(lead_id: str, number: str, content: str) -> Request:
+    """Send SMS; an unknown number would fall back to the lead's primary (reference §14)."""
+    body = {"leadId": int(_digits(lead_id)), "content": content, "phoneNumber": number}
+    return Request("POST", "/v1.0/message/sms/send", body=body)
+
+
+def send_email(lead_id: str, address: str, subject: str, content: str) -> Request:
+    """Send Email; the field is `content`, not `body` (quirk 16)."""
+    body = {"leadId": int(_digits(lead_id)), "subject": subject, "content": content, "toEmail": address}
+    return Request("POST", "/v1.0/message/email/send", body=body)
+
+
+def message(kind: Literal["call", "text", "email"], message_id: str) -> Request:
+    """A call, text or e-mail by its id."""
+    return get(f"/v2.0/communication/{kind}/{_digits(message_id)}")
+
+
 def system_logs(lead_id: str, page: int) -> Request:
     """A 0-based page of a lead's change log, newest first."""
     return get("/v1.0/systemLogs", leadId=_digits(lead_id), pageNumber=page, pageSize=SYSTEM_LOG_PAGE)
@@ -155,7 +210,7 @@ def _lead_path(lead_id: str) -> str:
 def _digits(lead_id: str) -> str:
     # An id becomes a path: anything but digits could reach another endpoint or the trash.
     if not re.fullmatch(r"[1-9][0-9]{0,18}", lead_id) or int(lead_id) > LARGEST_ID:
-        raise InvalidInput("A lead id is a whole number in digits, such as 1141834283710023. Nothing was changed.")
+        raise InvalidInput("An id is a whole number in digits, such as 1141834283710023. Nothing was changed.")
     return lead_id
 
 

@@ -104,6 +104,9 @@ async def verdict(plan: Plan, ctx: Ctx) -> Verdict | Elicit[Approval]:
     current = call()
     if not current.caller.may_write:
         raise Refused("This token may only read; writing needs the scope leads:write. Nothing was changed.")
+    if plan.act.draft:
+        current.outcome = "draft"
+        return Stop(_draft(plan))
     if await still_fits(current.app.ledger, plan):
         current.decision = "confirmed"
         telemetry.confirmation(plan.act.tool, "confirmed")
@@ -111,9 +114,8 @@ async def verdict(plan: Plan, ctx: Ctx) -> Verdict | Elicit[Approval]:
     if plan.open_steps:
         await _refuse_if_halted(current)
     act = plan.act
-    decision = decide(
-        act.effect, len(plan.steps), policy(ctx, current), gives_away=act.gives_away, must_ask=act.must_ask
-    )
+    must_ask = any(act.must_ask(step.record) for step in plan.open_steps)
+    decision = decide(act.effect, len(plan.steps), policy(ctx, current), gives_away=act.gives_away, must_ask=must_ask)
     current.decision = type(decision).__name__.lower()
     match decision:
         case Refuse(why):
@@ -213,6 +215,15 @@ async def _preview(current: Call, plan: Plan) -> WriteResult:
         "Nothing was changed."
         if plan.code
         else None,
+    )
+
+
+def _draft(plan: Plan) -> WriteResult:
+    return WriteResult(
+        status="draft",
+        results=_untouched(plan),
+        preview=preview(plan),
+        note="Checked and not sent: this server only drafts messages (LOFTY_MCP_SENDS=draft).",
     )
 
 

@@ -6,19 +6,18 @@ moment, as one that never existed. No verdict outlives the call it was made in.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import anyio
 
 from lofty_mcp.client import endpoints
-from lofty_mcp.client.client import LoftyClient
-from lofty_mcp.client.requests import LEAD_PAGE, Hook
+from lofty_mcp.client.requests import LEAD_PAGE
 from lofty_mcp.client.vocabulary import Seen, Vocabulary
 from lofty_mcp.client.wire import looks_full
 from lofty_mcp.errors import NoSuchOperation, NotFound, PermissionDenied, RateLimited, RejectedByLofty
 from lofty_mcp.guard import visibility
 from lofty_mcp.guard.limits import Limits, NoLimits
 from lofty_mcp.guard.pages import OVERLAP, Position, after, in_order, joins, passed
+from lofty_mcp.guard.records import LetThrough
 from lofty_mcp.guard.visibility import Rule, Viewer
 from lofty_mcp.models.leads import LeadRecord, LeadRow
 from lofty_mcp.models.people import Member
@@ -76,10 +75,9 @@ class LeadQuery:
 
 
 @dataclass
-class VisibleCrm:
+class VisibleCrm(LetThrough):
     """One call's gated view. Methods take either an id, or a record that this view has itself let through."""
 
-    client: LoftyClient
     vocabulary: Vocabulary
     seen: Seen
     rule: Rule
@@ -173,36 +171,12 @@ class VisibleCrm:
         self.shown.append(record)
         return record, visibility.visible(record, await self.viewer(), self.rule)
 
-    async def put_lead(self, lead: LeadRecord, body: Mapping[str, Any], before: Hook) -> Any:
-        """Update a lead that was let through."""
-        return await endpoints.put_lead(self.client, lead.lead_id or "", body, before)
-
-    async def assign_lead(self, lead: LeadRecord, role: str, assignee: Member, before: Hook) -> Any:
-        """Assign a lead that was let through."""
-        return await endpoints.assign_lead(self.client, lead.lead_id or "", role, assignee.email or "", before)
-
-    async def notes(self, lead: LeadRecord) -> list[endpoints.Row]:
-        """All notes of a lead that was let through."""
-        return _of(lead, await endpoints.notes(self.client, lead.lead_id or ""))
-
-    async def tasks(self, lead: LeadRecord) -> list[endpoints.Row]:
-        """All tasks of a lead that was let through."""
-        return _of(lead, await endpoints.tasks(self.client, lead.lead_id or ""))
-
-    async def site_activities(self, lead: LeadRecord) -> AsyncIterator[list[endpoints.Row]]:
-        """Pages of what a lead that was let through did on the site, newest first."""
-        async for page in endpoints.site_activities(self.client, lead.lead_id or ""):
-            yield _of(lead, page)
-
-    async def communications(self, lead: LeadRecord) -> AsyncIterator[list[endpoints.Row]]:
-        """Pages of the calls, texts and e-mails of a lead that was let through, oldest first."""
-        async for page in endpoints.communications(self.client, lead.lead_id or ""):
-            yield _of(lead, page)
-
-    async def system_logs(self, lead: LeadRecord) -> AsyncIterator[list[endpoints.Row]]:
-        """Pages of the change log of a lead that was let through, newest first."""
-        async for page in endpoints.system_logs(self.client, lead.lead_id or ""):
-            yield _of(lead, page)
+    async def in_trash(self, lead_id: str) -> bool:
+        """Whether a lead that this call has let through and then removed lies in the trash."""
+        try:
+            return (await endpoints.lead(self.client, lead_id, with_trash=True)).lead_id == lead_id
+        except (NotFound, RejectedByLofty):
+            return False
 
     async def stage_is_known(self, stage: str) -> tuple[bool, bool]:
         """Whether Lofty knows `stage`, and whether a lead that this viewer sees stands there (quirk 8).
@@ -301,8 +275,3 @@ class VisibleCrm:
         page = await endpoints.leads(self.client, query.filters, offset=offset - 1, limit=2)
         order = query.newest_first if position.ordered else None
         return any(row.lead_id not in ids and not passed(row, position, newest_first=order) for row in page.records)
-
-
-def _of(lead: LeadRecord, rows: list[endpoints.Row]) -> list[endpoints.Row]:
-    # A list that ignored its leadId would show another lead's life.
-    return [row for row in rows if str(row.get("leadId", lead.lead_id)) in (lead.lead_id, "0", "None")]

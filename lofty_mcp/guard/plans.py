@@ -82,11 +82,17 @@ class Act(Generic[R]):
     """The ordinary call that puts a lead back, of its id and the values before and after; None if there is none."""
     gives_away: bool = False
     """Whether the act may end the viewer's own sight of the lead; then its read-back is trusted unseen."""
-    must_ask: bool = False
+    must_ask: Callable[[R], bool] = lambda _: False
     """Whether nothing but a person's answer will do, in every mode."""
     once: bool = False
     """Whether the same act again is for some time taken for a repetition, since no record would tell."""
+    again: bool = False
+    """Whether a repetition is meant."""
     form: type[Approval] = Approval
+    draft: bool = False
+    """Whether it is only prepared and shown, and never done."""
+    remark: str | None = None
+    """What is said of it once it was done."""
 
     def reached(self, trace: Any, now: R) -> bool:
         """Whether the record read back shows what was wanted."""
@@ -190,7 +196,7 @@ async def make_plan(
             continue
         record = await act.read(crm, lead)
         row = Row(lead_id, intent, basis_of(act, lead, record, generation))
-        repeats = await _repeated(ledger, intent, now) if act.once else None
+        repeats = await _repeated(ledger, intent, now) if act.once and not act.again else None
         steps.append(Step(lead_id, row, generation, lead, record, repeats))
     kept = await ledger.redeem(principal, purpose(act), code) if code else None
     confirmed = (

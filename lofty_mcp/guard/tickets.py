@@ -139,7 +139,7 @@ class Executor:
         reached = now is not None and (seen or (accepted and act.gives_away)) and act.reached(trace, now)
         if reached or (accepted and act.suffices(now)):
             outcome: Outcome = "no_change" if unchanged else "applied"
-            return await self._settled(act, step, outcome, shown or act.after(step.record), None)
+            return await self._settled(act, step, outcome, shown or act.after(step.record), act.remark)
         if isinstance(failure, Unreachable | RateLimited | CredentialRejected):
             await self.ledger.release(step.ticket_id, self.owner)
             return _row(act, step, "not_applied", None, f"Lofty took nothing up: {failure}")
@@ -201,7 +201,8 @@ class Executor:
         now, seen = await self._look(act, step.lead_id)
         if ticket.state != "claimed" and now is not None and seen and act.reached(ticket.trace, now):
             after = act.result(ticket.trace, now)
-            return _told(act, step.lead_id, await self.ledger.settle(ticket.id, "applied", after=after))
+            settled = await self.ledger.settle(ticket.id, "applied", after=after, note=act.remark)
+            return _told(act, step.lead_id, settled)
         note = SENT_ELSEWHERE if ticket.state != "claimed" else HELD_ELSEWHERE
         if ticket.state == "sent" and ticket.lease_until < self.clock():
             ticket = await self.ledger.settle(ticket.id, "unknown", note=note)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lofty_mcp.guard.plans import Act, Plan, Step
+from lofty_mcp.guard.plans import Act, Plan, Step, Values
 
 
 def question(plan: Plan) -> str:
@@ -25,12 +25,26 @@ def preview(plan: Plan) -> str:
 
 def _change(act: Act[Any], step: Step) -> str:
     before, after = act.before(step.record), act.after(step.record)
-    moves = "; ".join(_move(name, before.get(name), value) for name, value in after.items())
+    moves = "; ".join(_move(name, before, value) for name, value in after.items() if before.get(name) != value)
     consequence = act.consequence(step.record)
-    return f"{moves}. {consequence}" if consequence else moves
+    return f"{moves}\n  {consequence}" if consequence else moves
 
 
-def _move(name: str, before: Any, after: Any) -> str:
-    if isinstance(after, list):  # what stays need not be read again for every lead
-        return f"{name} + {', '.join(str(item) for item in after if item not in (before or ()))}"
-    return f"{name} {before or 'none'} → {after}"
+def _move(name: str, before: Values, after: Any) -> str:
+    if name not in before:
+        return f"{name}: {_shown(after)}"
+    was = before[name]
+    if name == "tags":  # what stays need not be read again for every lead
+        gone, fresh = [item for item in was if item not in after], [item for item in after if item not in was]
+        return f"tags {' '.join([*(f'+ {item}' for item in fresh), *(f'- {item}' for item in gone)])}"
+    return f"{name} {_shown(was) or 'none'} → {_shown(after) or 'none'}"
+
+
+def _shown(value: Any) -> str:
+    """A value as it is read in a question; lines of a text stand in from the margin, so that none passes for ours."""
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    if isinstance(value, dict):
+        return " ".join(map(_shown, value.values()))
+    text = str(value if value is not None else "")
+    return text if "\n" not in text else "".join(f"\n    | {line}" for line in text.split("\n"))

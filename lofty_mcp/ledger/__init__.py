@@ -158,8 +158,13 @@ class Ledger(Protocol):
     async def latest(self, intent: str) -> Ticket | None:
         """The intent's ticket that is alive or sent, else the one settled last."""
 
-    async def issue(self, principal: str, purpose: str, payload: dict[str, Any], ttl: float) -> Handle:
-        """Keep a payload (JSON) under a fresh code."""
+    async def begun(self, principal: str, tools: Sequence[str], since: float) -> int:
+        """How many acts of these tools may have reached Lofty since then, and those that are about to."""
+
+    async def issue(
+        self, principal: str, purpose: str, payload: dict[str, Any], ttl: float, *, code: str | None = None
+    ) -> Handle:
+        """Keep a payload (JSON) under a fresh code, or under one of ours in place of what was there."""
 
     async def redeem(self, principal: str, purpose: str, code: str) -> dict[str, Any] | None:
         """The payload; None alike for an invented, expired or foreign code and for another purpose's. Repeatable."""

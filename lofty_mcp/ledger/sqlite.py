@@ -220,16 +220,24 @@ class SqliteLedger:
         found = await self._read(lambda db: _under_way(db, intent, now) or _last_settled(db, intent))
         return _as_ticket(found) if found else None
 
-    async def issue(self, principal: str, purpose: str, payload: dict[str, Any], ttl: float) -> Handle:
+    async def begun(self, principal: str, tools: Sequence[str], since: float) -> int:
+        sql = (
+            "SELECT count(*) FROM tickets WHERE principal = ? AND tool IN (SELECT value FROM json_each(?))"
+            " AND coalesce(settled_at, lease_until) > ? AND outcome IS NOT 'not_applied' AND outcome IS NOT 'not_found'"
+        )
+        bound = (principal, json.dumps(list(tools)), since)
+        return int(await self._read(lambda db: db.execute(sql, bound).fetchone()[0]))
+
+    async def issue(
+        self, principal: str, purpose: str, payload: dict[str, Any], ttl: float, *, code: str | None = None
+    ) -> Handle:
         now = self._clock()
-        handle = Handle("".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH)), now + ttl)
+        handle = Handle(code or "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH)), now + ttl)
         row = (handle.code, principal, purpose, json.dumps(payload), handle.expires_at)
 
         def work(db: sqlite3.Connection) -> None:
             forget(db, now)
-            db.execute(
-                "INSERT INTO handles (code, principal, purpose, payload, expires_at) VALUES (?, ?, ?, ?, ?)", row
-            )
+            db.execute("INSERT OR REPLACE INTO handles VALUES (?, ?, ?, ?, ?)", row)
 
         await self._write(work)
         return handle

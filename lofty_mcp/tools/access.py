@@ -14,7 +14,7 @@ async def allowed(ctx: ServerRequestContext[App, Any], call_next: CallNext) -> H
         name = str((ctx.params or {}).get("name", ""))
         if name in ctx.lifespan_context.effects and name not in call().tools:
             call().outcome = "invalid"
-            text = f"{name} is not available: this call may only read (mode read). Nothing was changed."
+            text = f"{name} is not available to this call, by its mode or its toolsets. Nothing was changed."
             return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
     answer = await call_next(ctx)
     if ctx.method == "tools/list" and isinstance(answer, dict) and "tools" in answer:

@@ -36,6 +36,10 @@ LeadIds = Annotated[
     BeforeValidator(lambda value: value if isinstance(value, list) else [value]),
     Field(min_length=1, max_length=MOST_LEADS),
 ]
+ChildId = Annotated[str, BeforeValidator(lead_id), Field(description="Digits, as a string")]
+Body = Annotated[str, Field(min_length=1, max_length=5_000)]
+"""Text of several lines."""
+AllowDuplicate = Annotated[bool, Field(description="Do it again all the same")]
 Text = Annotated[str, BeforeValidator(_one_line), Field(min_length=1, max_length=200)]
 Confirmation = Annotated[str | None, Field(max_length=64, description="Code of a confirmation_required answer")]
 Cursor = Annotated[str | None, Field(max_length=64, description="next_cursor of the page before, same filters")]

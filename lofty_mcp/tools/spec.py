@@ -41,6 +41,7 @@ class ToolSpec:
     fn: Callable[..., Awaitable[View]]
     effect: Effect
     title: str
+    toolset: str = "core"
     lists: tuple[str, ...] = ()
     """Parameters that are lists and take a bare value as well."""
 

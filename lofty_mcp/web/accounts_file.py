@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from lofty_mcp.accounts import Principal
 from lofty_mcp.client.credentials import clean_key
-from lofty_mcp.settings import BadSettings, Mode, variable
+from lofty_mcp.settings import TOOLSETS, BadSettings, Mode, variable
 
 COMMAND_SECONDS = 10.0
 LARGEST_FILE = 1_048_576
@@ -53,8 +53,8 @@ class _Entry(BaseModel):
     @field_validator("toolsets")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or set(value) - {"core", "all"}:
-            raise ValueError("valid are core and all")
+        if not value or set(value) - set(TOOLSETS):
+            raise ValueError(f"valid are {', '.join(TOOLSETS)}")
         return value
 
     @model_validator(mode="after")

@@ -92,7 +92,7 @@ def build_web(
         StreamableHTTPASGIApp(manager),
         () if open_door else _recognisers(settings, accounts, verifier),
         fair_use,
-        {spec.name: spec.effect for spec in tools.listed(settings.mode)},
+        {spec.name: spec.effect for spec in tools.listed(settings)},
         resource.metadata_address,
     )
 

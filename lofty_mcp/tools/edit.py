@@ -1,0 +1,156 @@
+"""Changing what is recorded of a lead."""
+
+import re
+from typing import Annotated, Any
+
+from mcp.server.mcpserver import Resolve
+from pydantic import Field
+
+from lofty_mcp.app import Ctx
+from lofty_mcp.client.requests import NAME_LIMIT, PHONE_LIMIT, Hook, phone_digits
+from lofty_mcp.errors import InvalidInput, Refused
+from lofty_mcp.guard.confirm import Answer, asker, carry_out, in_time, plan_act
+from lofty_mcp.guard.effects import Effect
+from lofty_mcp.guard.gate import VisibleCrm
+from lofty_mcp.guard.outreach import DNC_CONTACT, DNC_NUMBER, digits
+from lofty_mcp.guard.plans import Act, Plan, Values
+from lofty_mcp.models.changes import (
+    FLAGS,
+    LISTS,
+    Channel,
+    How,
+    InquiryChange,
+    LeadType,
+    Qualification,
+    body,
+    checked_answers,
+    current,
+    inquiry_changes,
+    putting_back,
+    same,
+    wanted,
+)
+from lofty_mcp.models.leads import LeadRecord
+from lofty_mcp.models.results import WriteResult
+from lofty_mcp.tools.contact import remember_new_numbers
+from lofty_mcp.tools.params import Confirmation, LeadId, Text, once_each, undoing
+from lofty_mcp.tools.spec import ToolSpec
+from lofty_mcp.tools.texts import plain_text
+
+Few = Annotated[list[Text] | None, Field(max_length=10)]
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]{2,}")
+
+
+@in_time
+async def plan_change(
+    lead_id: str,
+    how: How,
+    first_name: str | None,
+    last_name: str | None,
+    emails: list[str] | None,
+    phones: list[str] | None,
+    lead_types: list[LeadType] | None,
+    inquiry: InquiryChange | None,
+    qualification: dict[Qualification, str] | None,
+    forbid: list[Channel] | None,
+    confirmation: str | None,
+) -> Plan:
+    """Changed fields of a lead, planned on the lead as it is now."""
+    names = {"first_name": _name(first_name, "first_name"), "last_name": _name(last_name, "last_name")}
+    lists = {"emails": _emails(emails), "phones": _phones(phones), "lead_types": once_each([*(lead_types or ())])}
+    given: Values = {name: value for name, value in (names | lists).items() if value}
+    given |= inquiry_changes(inquiry) | checked_answers(qualification or {})
+    barred = dict.fromkeys([FLAGS[channel] for channel in forbid or ()], True)
+    if not given and not barred:
+        raise InvalidInput("There is nothing to change: give at least one field. Nothing was changed.")
+    if how == "add" and (wrong := [name for name in given if name not in LISTS]):
+        raise InvalidInput(f"how=add goes with {', '.join(LISTS)}, not with {wrong[0]}. Nothing was changed.")
+
+    def held(lead: LeadRecord) -> Values:
+        return {name: current(lead, name) for name in (given | barred)}
+
+    def changes(lead: LeadRecord) -> Values:
+        ends = {name: wanted(lead, name, value, how) for name, value in given.items()} | barred
+        return {name: value for name, value in ends.items() if not same(name, value, current(lead, name))}
+
+    async def write(crm: VisibleCrm, lead: LeadRecord, before: Hook) -> Any:
+        changed = changes(lead)
+        await remember_new_numbers(lead, changed.get("phones", []))
+        return await crm.put_lead(lead, body(lead, changed), before)
+
+    act = Act[LeadRecord](
+        tool="update_lead",
+        effect=Effect.CHANGE,
+        arguments={"how": how, **given, **barred},
+        title="Change this lead?",
+        before=held,
+        after=lambda lead: held(lead) | changes(lead),
+        done=lambda lead: not changes(lead),
+        write=write,
+        undo=lambda lead_id, before, after: (
+            undoing("update_lead", lead_id=lead_id, **restored) if (restored := putting_back(before, after)) else None
+        ),
+    )
+    plan = await plan_act(act, [lead_id], confirmation)
+    for step in plan.open_steps:
+        _refuse_to_drop_barred_numbers(step.record, changes(step.record).get("phones"))
+    return plan
+
+
+ChangePlan = Annotated[Plan, Resolve(plan_change)]
+ChangeAnswer = Annotated[Answer, Resolve(asker(plan_change))]
+
+
+async def update_lead(
+    ctx: Ctx,
+    plan: ChangePlan,
+    answer: ChangeAnswer,
+    lead_id: LeadId,
+    how: Annotated[How, Field(description="add: to emails, phones, lead_types")] = "replace",
+    first_name: Text | None = None,
+    last_name: Text | None = None,
+    emails: Few = None,
+    phones: Few = None,
+    lead_types: list[LeadType] | None = None,
+    inquiry: InquiryChange | None = None,
+    qualification: dict[Qualification, Text] | None = None,
+    forbid: Annotated[list[Channel] | None, Field(description="Contact no longer allowed; stays so here")] = None,
+    confirmation: Confirmation = None,
+) -> WriteResult:
+    """Change a lead's names, contact data, types, inquiry or qualification. The person is asked first.
+
+    Lists are replaced whole unless how=add.
+    """
+    return await carry_out(ctx, plan, answer)
+
+
+def _refuse_to_drop_barred_numbers(lead: LeadRecord, numbers: list[str] | None) -> None:
+    """A number that Lofty has as do-not-contact stays, since its status would go with it."""
+    if numbers is None or not set(lead.phone_statuses) & {DNC_NUMBER, DNC_CONTACT}:
+        return
+    if {phone_digits(number) for number in lead.phones} - {phone_digits(number) for number in numbers}:
+        raise Refused(
+            "This lead has a number that Lofty marks as do-not-contact, so its numbers are only added to here "
+            "(how=add). Nothing was changed."
+        )
+
+
+def _name(text: str | None, name: str) -> str | None:
+    return None if text is None else plain_text(text, name, NAME_LIMIT)
+
+
+def _emails(addresses: list[str] | None) -> list[str]:
+    given = [plain_text(address, "emails", 254) for address in once_each(addresses or [])]
+    if wrong := [address for address in given if not _EMAIL.fullmatch(address)]:
+        raise InvalidInput(f"emails: {wrong[0]!r} is not an e-mail address. Nothing was changed.")
+    return given
+
+
+def _phones(numbers: list[str] | None) -> list[str]:
+    given = [plain_text(number, "phones", PHONE_LIMIT) for number in once_each(numbers or [])]
+    if wrong := [number for number in given if digits(number) is None]:
+        raise InvalidInput(f"phones: {wrong[0]!r} is not a whole telephone number. Nothing was changed.")
+    return given
+
+
+TOOLS = (ToolSpec(update_lead, Effect.CHANGE, "Update lead", lists=("emails", "phones", "lead_types", "forbid")),)
