@@ -1,7 +1,6 @@
 """`scripts/bench [--quick] [--write]`: measure, print, and with --write put the figures into docs/performance.md."""
 
 import argparse
-import re
 import sys
 import tempfile
 from pathlib import Path
@@ -9,13 +8,11 @@ from pathlib import Path
 import anyio
 
 from bench.exact import count
+from bench.page import PAGE, put
 from bench.replies import record
 from bench.report import report
 from bench.rounds import FULL, QUICK, Calls, measure, same_shapes
 from bench.subjects import ROOT, place
-
-PAGE = ROOT / "docs" / "performance.md"
-BEGIN, END = "<!-- figures: scripts/bench --write -->", "<!-- /figures -->"
 
 
 def main() -> None:
@@ -36,15 +33,7 @@ def main() -> None:
     figures = report(measured, exact, plan.rounds)
     print(figures)
     if given.write:
-        write(figures)
-
-
-def write(figures: str) -> None:
-    """Put the figures between the marks of the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    marked = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    assert marked.search(page), f"{PAGE} has lost its marks"
-    PAGE.write_text(marked.sub(lambda _: f"{BEGIN}\n{figures}\n{END}", page), encoding="utf-8")
+        put(PAGE, "scripts/bench --write", figures)
 
 
 if __name__ == "__main__":

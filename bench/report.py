@@ -18,7 +18,7 @@ READ_BAR, START_BAR, GUARD_BAR_US = 1.3, 1.2, 300
 
 def report(measured: Measured, exact: Exact, rounds: int) -> str:
     """Everything, in sections."""
-    parts = [_machine(rounds), _bars(measured, exact)]
+    parts = [_taken(rounds), _bars(measured, exact)]
     for transport in TRANSPORTS:
         parts += [f"### Over {transport}", _speeds(measured.speeds, transport)]
     parts += [
@@ -40,15 +40,19 @@ def report(measured: Measured, exact: Exact, rounds: int) -> str:
     return "\n\n".join(parts)
 
 
-def _machine(rounds: int) -> str:
+def machine() -> str:
+    """What this was measured on and with."""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    model = _cpu()
     load = f", load {os.getloadavg()[0]:.1f} at the end" if hasattr(os, "getloadavg") else ""
     return (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores of {model}, {platform.system()}, "
-        f"Python {platform.python_version()}{load}. {versions}. {rounds} rounds; "
-        "each figure is the median of the rounds, with the least and the most in brackets."
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores of {_cpu()}, {platform.system()}, "
+        f"Python {platform.python_version()}{load}. {versions}."
     )
+
+
+def _taken(rounds: int) -> str:
+    told = "each figure is the median of the rounds, with the least and the most in brackets"
+    return f"{machine()} {rounds} rounds; {told}."
 
 
 def _cpu() -> str:

@@ -73,12 +73,12 @@ class Place:
             )
         way: Pipes | Connections | None = None
         try:
-            way = Pipes(process) if transport == "stdio" else Connections(_address(said, process), TOKEN)
+            way = Pipes(process) if transport == "stdio" else Connections(address(said, process), TOKEN)
             yield Subject(process, way)
         finally:
             if isinstance(way, Connections):
                 way.close()
-            _end(process)
+            end(process)
 
     def _arguments(self, who: str, transport: Transport, only: str | None) -> Sequence[str]:
         http = ["--http"] if transport == "HTTP" else []
@@ -111,12 +111,13 @@ def place(replies: Replies, folder: Path) -> Iterator[Place]:
     replies.save(written)
     with ExitStack() as stack:
         process = Popen([sys.executable, "-m", "bench.upstream", str(written)], cwd=ROOT, stdout=PIPE)
-        stack.callback(_end, process)
+        stack.callback(end, process)
         assert process.stdout is not None
         yield Place(process.stdout.readline().decode().strip(), replies.key, folder)
 
 
-def _address(said: Path, process: Popen[bytes]) -> str:
+def address(said: Path, process: Popen[bytes]) -> str:
+    """Where a server over HTTP listens, once it says so."""
     while process.poll() is None:
         if found := re.search(r"Serving MCP at (\S+)\n", said.read_text()):
             return found[1]
@@ -124,7 +125,8 @@ def _address(said: Path, process: Popen[bytes]) -> str:
     raise CallFailed(f"the server did not start: {said.read_text()[-500:]}")
 
 
-def _end(process: Popen[bytes]) -> None:
+def end(process: Popen[bytes]) -> None:
+    """Ask a process to end, and see to it."""
     process.terminate()
     try:
         process.communicate(timeout=10)

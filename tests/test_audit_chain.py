@@ -234,7 +234,7 @@ def test_whatever_is_done_to_a_chain_is_found(data: st.DataObject) -> None:
                 case "edit":
                     column = data.draw(st.sampled_from([*COLUMNS, "hash"]))
                     value = data.draw(st.text() | st.floats(allow_nan=False) | st.binary() | st.integers(0, 10**9))
-                    db.execute(f"UPDATE audit SET {column} = ? WHERE id = ?", (value, data.draw(line)))  # noqa: S608
+                    db.execute(f"UPDATE audit SET {column} = ? WHERE id = ?", (value, data.draw(line)))  # noqa: S608 - names of ours
                 case "remove":
                     db.execute("DELETE FROM audit WHERE id = ?", (data.draw(line),))
                 case "move":

@@ -10,7 +10,7 @@ import pytest
 from scans.prove import differences, marked, rules
 
 ROOT = Path(__file__).parents[1]
-CODE = ("lofty_mcp", "tests", "scripts", "bench", "clients", "scans", "examples")
+CODE = ("lofty_mcp", "tests", "scripts", "bench", "clients", "scans", "soak", "examples")
 IGNORES = re.compile(r"#\s*(?:ruff:\s*)?(?:noqa|nosec|nosemgrep)\b")
 EXPLAINED = re.compile(
     r"(?:# nosec B\d+(?:, B\d+)* )?"

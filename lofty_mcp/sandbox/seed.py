@@ -39,7 +39,7 @@ _STAGES = [name for _, name, listed in STAGES if listed and name != texts.DNC_TA
 def fill(world: World, leads: int, seed: int) -> None:
     """Fill an empty world."""
     # One source of chance per layer: a bigger world then begins like a smaller one.
-    rng, tag_rng, history_rng = (random.Random(seed + layer) for layer in range(3))  # nosec B311 # noqa: S311 - the same for the same seed
+    rng, tag_rng, history_rng = (random.Random(seed + layer) for layer in range(3))  # noqa: S311 - the same for the same seed
     now = int(world.now.timestamp())
     owner = world.members[0].user_id
     tags = (*texts.TAGS, texts.DNC_TAG, texts.TEXT_CONSENT)
