@@ -84,6 +84,10 @@ class Call:
     tickets: list[str] = field(default_factory=list)
     """Ids of the tickets that this round touched."""
 
+    def decided(self, decision: str, basis: str) -> None:
+        """Keep for the audit log what was decided, and on what it rests."""
+        self.decision, self.basis = decision, basis
+
     @property
     def mode(self) -> Mode:
         """How far this call may act: the tightest of what operator, account and request say."""

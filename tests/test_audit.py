@@ -148,6 +148,58 @@ async def test_a_failed_call_says_how_it_failed(
     assert (line.tool, line.outcome) == (tool, outcome)
 
 
+async def test_a_line_says_what_each_decision_rests_on(bench: Bench) -> None:
+    lead_id = _new_lead(bench)
+    move: dict[str, Any] = {"lead_ids": [lead_id], **QUALIFIED}
+    tag = {"lead_ids": [lead_id], "tags": ["VIP"]}
+    async with bench.client(bulk_leads=6) as client:
+        data(await client.call_tool("get_lead", {"lead_id": lead_id}))
+        data(await client.call_tool("add_tag", tag))
+        code = data(await client.call_tool("update_stage", move))["confirmation"]
+        data(await client.call_tool("update_stage", {**move, "confirmation": code}))
+        error(await client.call_tool("update_stage", {**move, "lead_ids": bench.visible_leads(6)}))
+        error(await client.call_tool("update_stage", {**move, "stage": "Moon"}))
+        error(await client.call_tool("update_stage", {**move, "lead_ids": bench.visible_leads(7)}))
+    async with bench.client(mode="auto") as client:
+        data(await client.call_tool("update_stage", {**move, "stage": "New Lead"}))
+    for person in (Person(), Person("decline", None)):
+        async with bench.client(era="legacy", person=person) as client:
+            data(await client.call_tool("update_stage", move if person.content else {**move, "stage": "Closed"}))
+    ledger = await SqliteLedger.open(bench.state / "ledger.db")
+    await ledger.pause(True)
+    await ledger.close()
+    async with bench.client() as client:
+        error(await client.call_tool("add_tag", {**tag, "lead_ids": bench.visible_leads(2)[1:]}))
+
+    assert [(line.decision, line.basis) for line in await _lines(bench)] == [
+        ("allow", "read"),
+        ("allow", "mild"),
+        ("ask", "change"),
+        ("confirmed", "code"),
+        ("refuse", "nobody to ask"),
+        ("none", ""),
+        ("refuse", "rules"),
+        ("allow", "auto"),
+        ("accepted", "answer"),
+        ("declined", "answer"),
+        ("refuse", "paused"),
+    ]
+
+
+async def test_a_line_names_the_tickets_of_the_leads_that_are_there(bench: Bench) -> None:
+    call: dict[str, Any] = {"lead_ids": [_new_lead(bench), bench.hidden_lead(MARK)], **QUALIFIED}
+    async with bench.client() as client:
+        code = data(await client.call_tool("update_stage", call))["confirmation"]
+        for _ in range(2):
+            data(await client.call_tool("update_stage", {**call, "confirmation": code}))
+    preview, done, again = await _lines(bench)
+    with contextlib.closing(sqlite3.connect(bench.state / "ledger.db")) as ledger:
+        [(ticket_id,)] = ledger.execute("SELECT id FROM tickets").fetchall()
+
+    assert preview.tickets == ()
+    assert done.tickets == again.tickets == (await _hash(bench, ticket_id),)
+
+
 async def test_the_file_holds_no_lead_id_no_name_and_no_text(bench: Bench) -> None:
     lead_id = _new_lead(bench)
     words = ["Zenobia", "Quux", lead_id, "Qualified", "Buyer", "VIP", MARK, "secret-search", "secret-tool"]

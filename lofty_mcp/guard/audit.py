@@ -9,7 +9,7 @@ import anyio
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
 from lofty_mcp.app import CALL, App, Call
-from lofty_mcp.errors import LedgerUnavailable
+from lofty_mcp.errors import LedgerUnavailable, Refused
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.ledger import AuditEntry, AuditQuery, Ledger, LedgerError, hashed
 
@@ -116,12 +116,17 @@ async def _conclude(call: Call, ctx: ServerRequestContext[App, Any], duration_ms
         await call.app.audit.now(entry)
 
 
+def _undecided(effect: Effect, outcome: str) -> tuple[str, str]:
+    if effect is Effect.READ:
+        return "allow", "read"
+    return ("refuse", "rules") if outcome == Refused.__name__ else ("none", "")
+
+
 def _entry(call: Call, name: str, duration_ms: float) -> AuditEntry:
     known = name in call.app.effects or name in ROUNDS  # a name that we do not know is the caller's text
     effect = call.app.effects.get(name, Effect.READ)
-    undecided = ("allow", "read") if effect is Effect.READ else ("none", "")
     clear = call.app.settings.audit_leads == "clear"
-    decision, basis = (call.decision, call.basis) if call.decision else undecided
+    decision, basis = (call.decision, call.basis) if call.decision else _undecided(effect, call.outcome)
     return AuditEntry(
         at=call.began,
         principal=call.account.principal,

@@ -103,12 +103,14 @@ async def verdict(plan: Plan, ctx: Ctx) -> Verdict | Elicit[Approval]:
     """
     current = call()
     if not current.caller.may_write:
+        current.decided("refuse", "scope")
         raise Refused("This token may only read; writing needs the scope leads:write. Nothing was changed.")
     if plan.act.draft:
+        current.decided("allow", "draft")
         current.outcome = "draft"
         return Stop(_draft(plan))
     if await still_fits(current.app.ledger, plan):
-        current.decision = "confirmed"
+        current.decided("confirmed", "code")
         telemetry.confirmation(plan.act.tool, "confirmed")
         return Go(plan)  # what was done under this code is told again, whatever holds by now
     if plan.open_steps:
@@ -116,7 +118,7 @@ async def verdict(plan: Plan, ctx: Ctx) -> Verdict | Elicit[Approval]:
     act = plan.act
     must_ask = any(act.must_ask(step.record) for step in plan.open_steps)
     decision = decide(act.effect, len(plan.steps), policy(ctx, current), gives_away=act.gives_away, must_ask=must_ask)
-    current.decision = type(decision).__name__.lower()
+    current.decided(type(decision).__name__.lower(), decision.basis)
     match decision:
         case Refuse(why):
             telemetry.confirmation(plan.act.tool, "refused")
@@ -138,8 +140,10 @@ async def verdict(plan: Plan, ctx: Ctx) -> Verdict | Elicit[Approval]:
 async def _refuse_if_halted(current: Call) -> None:
     # Checked again right before a request leaves (`tickets`); here, so that nobody is asked in vain.
     if current.app.stopping:
+        current.decided("refuse", "stopping")
         raise Refused(STOPPING)
     if await current.app.ledger.paused():
+        current.decided("refuse", "paused")
         raise Refused(PAUSED)
 
 
@@ -151,7 +155,7 @@ async def carry_out(ctx: Ctx, plan: Plan, answer: Answer) -> WriteResult:
         case AcceptedElicitation(data=Go(decided)):
             return await _execute(ctx, decided)
         case AcceptedElicitation(data=Approval() as given) if approves(plan, given):
-            call().decision = "accepted"
+            call().decided("accepted", "answer")
             telemetry.confirmation(plan.act.tool, "accepted")
             return await _execute(ctx, plan)
     return _declined(plan)
@@ -186,7 +190,7 @@ async def _push(plan: Plan, ctx: Ctx) -> Verdict:
             return Stop(_declined(plan))
         again = await plan_act(plan.act, [step.lead_id for step in plan.steps], plan.code)
         if again.reference == plan.reference:
-            current.decision = "accepted"
+            current.decided("accepted", "answer")
             telemetry.confirmation(plan.act.tool, "accepted")
             return Go(again)
         plan = again
@@ -229,7 +233,8 @@ def _draft(plan: Plan) -> WriteResult:
 
 def _declined(plan: Plan) -> WriteResult:
     current = call()
-    current.decision = current.outcome = "declined"
+    current.decided("declined", "answer")
+    current.outcome = "declined"
     telemetry.confirmation(plan.act.tool, "declined")
     return WriteResult(
         status="declined",
@@ -284,6 +289,7 @@ async def _fresh(plan: Plan, ledger: Ledger) -> int:
 async def _seen(executor: Executor, plan: Plan, step: Step, current: Call) -> tuple[RowResult, bool]:
     if step.lead is None:
         return await executor.run(plan, step)  # of a lead that is not there nothing is told
+    current.tickets.append(plan.confirmed.get(step.lead_id, step.ticket_id))
     with telemetry.ticket(plan.act.tool, hashed(step.lead_id, current.app.secret)) as told:
         result, told.replayed = await executor.run(plan, step)
         told.outcome = result.outcome

@@ -47,7 +47,9 @@ class Policy:
 
 @dataclass(frozen=True)
 class Allow:
-    """Go ahead."""
+    """Go ahead; `basis` says in a word or two why, here and below: for the audit log, so of fixed words."""
+
+    basis: str
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Ask:
     """A person is to be asked: by a question if the client can put one, else by preview and code."""
 
     two_steps: bool
+    basis: str
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Refuse:
     """Not here; `why` says what would make it possible."""
 
     why: str
+    basis: str
 
 
 Decision = Allow | Ask | Refuse
@@ -74,23 +78,24 @@ def decide(effect: Effect, leads: int, policy: Policy, *, gives_away: bool = Fal
     or sends, is not done by code alone unless the mode says so; what `must_ask` is done on a person's answer only.
     """
     if effect is Effect.READ:
-        return Allow()
+        return Allow("read")
     if policy.mode is Mode.READ:
-        return Refuse("This server is read-only (LOFTY_MCP_MODE=read). Nothing was changed.")
+        return Refuse("This server is read-only (LOFTY_MCP_MODE=read). Nothing was changed.", "read-only")
     if must_ask:
-        return Ask(two_steps=False) if policy.can_ask else Refuse(ONLY_A_PERSON)
+        return Ask(two_steps=False, basis="person only") if policy.can_ask else Refuse(ONLY_A_PERSON, "person only")
     if policy.mode is Mode.AUTO or effect < policy.ask_from:
-        return Allow()
+        return Allow("auto" if policy.mode is Mode.AUTO else "mild")
     if policy.can_ask:
-        return Ask(two_steps=False)
+        return Ask(two_steps=False, basis=effect.name.lower())
     final = effect > Effect.CHANGE or gives_away
     if policy.mode is Mode.CODE or (not final and leads <= MOST_UNASKED):
-        return Ask(two_steps=True)
+        return Ask(two_steps=True, basis=effect.name.lower())
     what = "something that this server cannot take back" if final else "more than five leads at once"
     way = "Use" if final else "Do it for up to five leads at a time, use"
     return Refuse(
         f"This needs a person's approval of {what}, and this client cannot ask one. {way} a client that supports "
-        "elicitation, or let the operator set LOFTY_MCP_MODE=code. Nothing was changed."
+        "elicitation, or let the operator set LOFTY_MCP_MODE=code. Nothing was changed.",
+        "nobody to ask",
     )
 
 

@@ -96,7 +96,7 @@ class Act(Generic[R]):
 
     def reached(self, trace: Any, now: R) -> bool:
         """Whether the record read back shows what was wanted."""
-        return self.done(now) or self.shows(trace, now)
+        return self.done(now) or (trace is not None and self.shows(trace, now))  # an old one has been forgotten
 
     def result(self, trace: Any, now: R) -> Values:
         """The values after, as the record read back shows them."""
