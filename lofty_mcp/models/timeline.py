@@ -12,7 +12,9 @@ from lofty_mcp.models.base import Id, Json, Line, Moment, Prose, Upstream, iso
 Kind = Literal["site", "call", "text", "email", "note", "task", "system"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 COLUMNS = ("at", "kind", "text")
-EXTRA_COLUMNS = ("direction", "outcome", "logged", "due", "finished", "by", "pinned", "note_id", "task_id")
+EXTRA_COLUMNS = (
+    *("direction", "outcome", "logged", "due", "finished", "by", "pinned", "note_id", "task_id", "message_id"),
+)
 
 _CHANNELS: tuple[tuple[str, Kind], ...] = (("mail", "email"), ("text", "text"), ("sms", "text"), ("call", "call"))
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -69,6 +71,7 @@ class Communication(Upstream):
     calling_outcome: Line | None = None
     email_event_type: Line | None = None
     email_subject: Line | None = None
+    lead_phone_number: Line | None = None
     note: Prose | None = None
 
 
@@ -193,6 +196,7 @@ def _communication(row: Communication) -> Event:
     text = ": ".join(part for part in (None if kind else row.channel, row.email_subject, row.note) if part)
     logged = (row.communication_type or "").casefold() == "logged"
     extra = {"direction": row.direction, "outcome": row.calling_outcome or row.email_event_type, "logged": logged}
+    extra |= {"message_id": row.id}
     return Event(row.activity_time, kind or "text", row.id or _fingerprint(row), text, extra)
 
 

@@ -9,12 +9,12 @@ from pydantic import Field
 
 from lofty_mcp.app import Ctx, call
 from lofty_mcp.client.requests import EMAIL_LIMIT, SUBJECT_LIMIT, TEXT_LIMIT, Hook
-from lofty_mcp.errors import Refused
+from lofty_mcp.errors import Refused, UpstreamFailed
 from lofty_mcp.guard.confirm import Answer, asker, carry_out, in_time, plan_act
 from lofty_mcp.guard.draft import fair_housing, foreign
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.guard.gate import VisibleCrm
-from lofty_mcp.guard.outreach import Channel, MayNot, contact_decision
+from lofty_mcp.guard.outreach import Channel, MayNot, contact_decision, digits
 from lofty_mcp.guard.plans import Act, Plan
 from lofty_mcp.models.clean import clean
 from lofty_mcp.models.leads import LeadRecord
@@ -26,6 +26,7 @@ from lofty_mcp.tools.params import AllowDuplicate, Body, ChildId, Confirmation, 
 from lofty_mcp.tools.spec import ToolSpec
 from lofty_mcp.tools.texts import plain_text
 
+MOST_NAMED = 20
 ACCEPTED = "Accepted by Lofty. Whether it arrives is not known here."
 To = Annotated[Text | None, Field(description="One of the lead's own; else the first that can be used")]
 
@@ -40,8 +41,8 @@ class Outgoing:
     new: bool = False
     """Whether that number was added to the lead here within a day."""
 
-    def like(self, channel: Channel, words: str) -> list[str]:
-        """The ids of the messages of this channel to the lead with these words, of an e-mail its subject."""
+    def like(self, channel: Channel, words: str, to: str) -> list[str]:
+        """The ids of the messages of this channel that went there with these words, of an e-mail its subject."""
         return [
             row.id
             for row in self.talk
@@ -49,6 +50,7 @@ class Outgoing:
             and channel in (row.channel or "").casefold()
             and (row.direction or "").casefold() == "outbound"
             and (row.email_subject if channel == "email" else row.note) == clean(words)
+            and (channel == "email" or not row.lead_phone_number or _same_way(row.lead_phone_number, to))
         ]
 
 
@@ -157,8 +159,18 @@ async def _plan(
         if await sent_today() > settings.sends_per_day:  # this one is counted already
             raise Refused(f"The day's limit of {settings.sends_per_day} messages is reached. Nothing was sent.")
         if channel == "text":
-            return await crm.send_text(record.lead, record.to, words["text"], before)
-        return await crm.send_email(record.lead, record.to, words["subject"], words["text"], before)
+            answer = await crm.send_text(record.lead, record.to, words["text"], before)
+        else:
+            answer = await crm.send_email(record.lead, record.to, words["subject"], words["text"], before)
+        went = answer.get("phoneNumber" if channel == "text" else "toEmail") if isinstance(answer, dict) else None
+        if went and not _same_way(str(went), record.to):
+            # Lofty falls back to the lead's first number or address for one that it does not know (reference §14).
+            raise UpstreamFailed("Lofty says that it went somewhere else.")
+        return answer
+
+    def fresh(trace: dict[str, Any], now: Outgoing) -> list[str]:
+        """The messages with these words that were not there before."""
+        return [one for one in now.like(channel, known, trace["to"]) if one not in trace["like"]]
 
     act = Act[Outgoing](
         tool=f"send_{channel}",
@@ -172,11 +184,11 @@ async def _plan(
         done=lambda _: False,
         write=write,
         consequence=lambda record: _notable("\n".join(words.values()), record.lead),
-        trace=lambda record: {"to": record.to, "like": record.like(channel, known)},
-        shows=lambda trace, now: bool(set(now.like(channel, known)) - set(trace["like"])),
+        trace=lambda record: {"to": record.to, "like": record.like(channel, known, record.to)},
+        shows=lambda trace, now: bool(fresh(trace, now)),
         suffices=lambda _: True,
         told=lambda trace, now: {
-            "message_id": next((one for one in now.like(channel, known) if one not in trace["like"]), None),
+            "message_id": next(iter(fresh(trace, now)), None),
             "to": trace["to"],
             **words,
         },
@@ -189,11 +201,16 @@ async def _plan(
     return await plan_act(act, [lead_id], confirmation)
 
 
+def _same_way(went: str, to: str) -> bool:
+    return went.casefold() == to.casefold() or (digits(to) is not None and digits(went) == digits(to))
+
+
 def _notable(text: str, lead: LeadRecord) -> str | None:
     """What a person should notice before this goes out."""
     notes = []
     if others := foreign(text, lead):
-        notes.append(f"It names what is not the lead's own: {', '.join(others)}.")
+        more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+        notes.append(f"It names what is not the lead's own: {', '.join(others[:MOST_NAMED])}{more}.")
     if concerns := fair_housing(text):
         told = ", ".join(f"{one.words!r} ({one.protected})" for one in concerns)
         notes.append(f"Fair housing: these words may speak of a preference among people: {told}.")

@@ -11,7 +11,7 @@ from lofty_mcp.models.base import moment
 from lofty_mcp.models.results import Timeline, table
 from lofty_mcp.models.timeline import COLUMNS, EXTRA_COLUMNS, KINDS, Event, Kind
 from lofty_mcp.tools import cursors
-from lofty_mcp.tools.budget import rows_that_fit, shorten
+from lofty_mcp.tools.budget import CELL_CHARACTERS, rows_that_fit, shorten
 from lofty_mcp.tools.leads import Detail
 from lofty_mcp.tools.params import Cursor, LeadId, Limit, Text, point_in_time
 from lofty_mcp.tools.spec import ToolSpec
@@ -78,8 +78,8 @@ async def read_timeline(
 
 
 def _cells(event: Event, zone: Any, longest: int | None) -> dict[str, Any]:
-    cells = event.cells(zone)
-    return cells | {"text": shorten(event.text, longest) if longest else shorten(event.text)}
+    cells = event.cells(zone) | {"text": shorten(event.text, longest or CELL_CHARACTERS)}
+    return cells if longest else cells | {"message_id": None}
 
 
 def _payload(event: Event) -> dict[str, Any]:
