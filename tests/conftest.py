@@ -1,13 +1,20 @@
 """What every test shares: one event loop, no operator settings, no notice of the user's own files."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lofty_mcp import telemetry
 from tests.support.web import Builder, accounts
 from tests.support.world import ANA, MARK, OWNER, Bench
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from tests.support.watching import Counts
 
 
 @pytest.fixture
@@ -65,3 +72,26 @@ def both(builder: Builder) -> dict[str, Any]:
     """Settings under which Ana and Mark may both write without being asked."""
     tables = {n: {"credential": f"env:KEY_{n.upper()}", "mode": "auto"} for n in ("ana", "mark")}
     return {"accounts": builder.write_accounts(accounts(**tables)), "mode": "auto"}
+
+
+@pytest.fixture
+def spans() -> Iterator[list["ReadableSpan"]]:
+    """The spans that end during the test, as a collector would get them."""
+    from tests.support.watching import tracing  # most tests do without OpenTelemetry's SDK
+
+    seen = tracing()
+    seen.spans = []
+    yield seen.spans
+    seen.spans = None
+
+
+@pytest.fixture
+def counts() -> Iterator["Counts"]:
+    """What is counted during the test."""
+    from tests.support.watching import Counts
+
+    counted = Counts()
+    telemetry.use(counted.provider.get_meter("test"))
+    yield counted
+    telemetry.use(None)
+    counted.provider.shutdown()

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from itertools import repeat
 from typing import Annotated, Any, get_args, get_origin
 
 import pytest
@@ -16,6 +18,8 @@ from lofty_mcp.models.leads import LeadRecord
 from lofty_mcp.models.masking import FIELDS, MASK, SMALL_WORDS, Masking
 from lofty_mcp.models.people import Member
 from lofty_mcp.server import INSTRUCTIONS, MASKED
+from tests.support.canaries import Tour
+from tests.support.outsiders import Outsider
 from tests.support.world import ANA, ERAS, MARK, Bench, Person, data, error, rows
 
 LEAD_ID = "1100000000000228"
@@ -146,11 +150,12 @@ def test_ids_codes_times_and_words_of_the_team_are_left_and_all_else_is_masked()
 
 
 def test_the_cells_of_a_table_are_masked_by_their_column() -> None:
-    table = {"columns": ["lead_id", "name", "tags"], "rows": [[LEAD_ID, "Ana Reyes", "Ana"]], "note": "Ana"}
+    columns = ["lead_id", "name", "tags", "outcome"]
+    table = {"columns": columns, "rows": [[LEAD_ID, "Ana Reyes", "Ana", "Ana called"]], "note": "Ana"}
 
     shown = Masking([REYES], []).payload(table)
 
-    assert shown == table | {"rows": [[LEAD_ID, "A••• R•••", "Ana"]], "note": "A•••"}
+    assert shown == table | {"rows": [[LEAD_ID, "A••• R•••", "Ana", "A••• called"]], "note": "A•••"}
 
 
 @pytest.mark.parametrize(
@@ -395,3 +400,56 @@ async def test_the_client_is_told_that_data_is_masked_and_nothing_of_it_otherwis
 )
 def test_whoever_has_to_type_a_name_types_what_is_shown_of_it(shown: str, typed: str, yes: bool) -> None:
     assert NamedApproval(ok=True, name=typed).approves([shown]) is yes
+
+
+PERSON = {
+    "firstName": "Xylophon",
+    "lastName": "Finkbeiner",
+    "emails": ["x.fink@mail.example"],
+    "phones": ["6465550142"],
+    "birthday": "05/11/1961",
+    "referredBy": "Umbrel Tarkas",
+    "leadPropertyList": [{"streetAddress": "77 Quagga Lane"}],
+    "leadFamilyMemberList": [{"firstName": "Ottokar", "lastName": "Vlk", "phones": ["7185550177"]}],
+}
+PROSE = (
+    "Xylophon FINKBEINER of 77 Quagga Lane, born 05/11/1961, calls from (646) 555-0142 or 6465550142, writes from "
+    "x.fink@mail.example and zwirbel@post.example, came by Umbrel Tarkas, and is married to ottokar Vlk, 718.555.0177. "
+) * 4
+PLAIN = {"stage": "New Lead", "source": "Website", "segments": ["A"], "language": "en"}
+"""The team's own words, which stay."""
+BARE = "xylophon|finkbeiner|quagga|1961|umbrel|tarkas|ottokar|vlk|x.fink|zwirbel|646\\D*555|718\\D*555"
+
+
+def _people(bench: Bench) -> Iterator[str]:
+    """Leads with the same unmistakable person in every text of the lead and of all that hangs on it."""
+    while True:
+        lead_id = bench.world.add_lead(assignedUserId=bench.user_id(ANA))
+        Outsider(bench.world, lead_id, repeat(PROSE)).plant(tags=False)
+        told = [{"attributeName": "Told us", "value": PROSE}]
+        bench.world.update_lead(lead_id, **PERSON, **PLAIN, customAttributes=told)
+        yield str(lead_id)
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("mode", ["ask", "code"])
+async def test_no_one_is_recognised_by_what_leaves_for_the_client(bench: Bench, era: str, mode: str) -> None:
+    leads, person = _people(bench), Person() if mode == "ask" else None
+    async with bench.client(era=era, person=person, pii="masked", mode=mode, toolsets=("all",)) as client:
+        tour = Tour(client, leads)
+        await tour.well()
+        await tour.badly()
+    heard = [*tour.heard, *(person.asked if person else ())]
+
+    assert [said for said in heard if re.search(BARE, said, re.IGNORECASE)] == []
+    assert "X••• F•••" in " ".join(heard)
+    assert bench.sent(), "writes work by id"
+
+
+async def test_the_same_tour_in_full_would_show_each_of_them(bench: Bench) -> None:
+    async with bench.client(person=Person(), toolsets=("all",)) as client:
+        tour = Tour(client, _people(bench))
+        await tour.well()
+
+    heard = " ".join(tour.heard)
+    assert [word for word in BARE.split("|") if not re.search(word, heard, re.IGNORECASE)] == []

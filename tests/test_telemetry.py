@@ -6,9 +6,8 @@ import signal
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,7 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
 from lofty_mcp import telemetry
@@ -30,80 +27,16 @@ from lofty_mcp.client.client import LoftyClient, open_pool
 from lofty_mcp.client.credentials import ApiKey
 from lofty_mcp.client.pacing import Pacer
 from lofty_mcp.errors import UpstreamFailed
-from lofty_mcp.exporters import Shown
 from lofty_mcp.server import build_server
 from lofty_mcp.settings import load
 from tests.support.process import ROOT, Host, environment, run, town, until
+from tests.support.watching import Counts
 from tests.support.world import ANA, ERAS, MARK, OWNER, Bench, Person, data, error, warm
 
 LEAD = "/v1.0/leads/{id}"
 CANARY = "quetzalfink"
 PARENT = "00-11112222333344445555666677778888-9999aaaabbbbcccc-01"
 HEAVY = ("opentelemetry.sdk", "opentelemetry.metrics", "opentelemetry.exporter", "prometheus_client", "google.protobuf")
-
-
-class Seen(SpanExporter):
-    """Keeps spans while a test looks."""
-
-    def __init__(self) -> None:
-        self.spans: list[ReadableSpan] | None = None
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        if self.spans is not None:
-            self.spans += spans
-        return SpanExportResult.SUCCESS
-
-
-@cache
-def _tracing() -> Seen:
-    """The process has one tracer provider for good, so tests share it and only switch the looking on and off."""
-    seen, provider = Seen(), TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(Shown(seen)))
-    trace.set_tracer_provider(provider)
-    return seen
-
-
-@pytest.fixture
-def spans() -> Iterator[list[ReadableSpan]]:
-    """The spans that end during the test, as a collector would get them."""
-    seen = _tracing()
-    seen.spans = []
-    yield seen.spans
-    seen.spans = None
-
-
-class Counts:
-    """The metrics of one test."""
-
-    def __init__(self) -> None:
-        self._reader = InMemoryMetricReader()
-        self.provider = MeterProvider([self._reader], shutdown_on_exit=False)
-
-    def points(self) -> list[tuple[str, dict[str, Any], float]]:
-        """Name, labels and value of everything counted so far; of a histogram, how often."""
-        collected = self._reader.get_metrics_data()
-        return [
-            (metric.name, dict(p.attributes or {}), p.value if isinstance(p, NumberDataPoint) else p.count)
-            for resource in (collected.resource_metrics if collected else ())
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-            for p in metric.data.data_points
-        ]
-
-    def of(self, name: str, **labels: str | int | bool) -> float:
-        """The sum of a metric's points with these labels; `__` in a label's name stands for a dot."""
-        wanted = {key.replace("__", "."): value for key, value in labels.items()}
-        return sum(value for n, found, value in self.points() if n == name and found.items() >= wanted.items())
-
-
-@pytest.fixture
-def counts() -> Iterator[Counts]:
-    """What is counted during the test."""
-    counted = Counts()
-    telemetry.use(counted.provider.get_meter("test"))
-    yield counted
-    telemetry.use(None)
-    counted.provider.shutdown()
 
 
 def _shape(found: list[ReadableSpan]) -> list[tuple[Any, ...]]:

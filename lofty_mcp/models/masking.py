@@ -119,7 +119,8 @@ class Masking:
             case list():
                 return [self.payload(item, field) for item in value]
             case {"columns": list(columns), "rows": list(rows)}:
-                cells = [[self.payload(*cell) for cell in zip(row, columns, strict=True)] for row in rows]
+                fields = ["" if column == "outcome" else column for column in columns]  # of a call, in anybody's words
+                cells = [[self.payload(*cell) for cell in zip(row, fields, strict=True)] for row in rows]
                 return {key: cells if key == "rows" else self.payload(item, key) for key, item in value.items()}
             case dict():
                 outsiders = field == "custom_fields"  # whose names mean nothing here
