@@ -22,7 +22,7 @@ from lofty_mcp.ledger import AuditEntry
 from lofty_mcp.ledger.sqlite import SqliteLedger
 from lofty_mcp.logs import JsonFormatter
 from lofty_mcp.sandbox import faults
-from tests.support.canaries import NUMBERS, STEM, Tour, plant
+from tests.support.canaries import NAME, NUMBERS, STEM, Tour, plant
 from tests.support.watching import Counts
 from tests.support.world import ANA, Bench, Person
 
@@ -111,17 +111,18 @@ CASES = [garbage, crash, *(pytest.param(case, marks=pytest.mark.slow) for case i
 
 
 async def test_no_canary_leaves_while_all_goes_well_or_is_asked_wrongly(bench: Bench, sinks: Sinks) -> None:
-    leads, person = planted(bench), Person()
-    async with bench.client(person=person, toolsets=("all",)) as client:
-        tour = Tour(client, leads)
+    leads, person = planted(bench), Person(content={"ok": True, "name": NAME})
+    bench.by_day()
+    async with bench.client(person=person, toolsets=("all",), sends="on") as client:
+        tour = Tour(client, bench.world, leads)
         await tour.well()
         await tour.badly()
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
     async with bench.client(mode="code") as client:
-        codes = Tour(client, planted(bench))
+        codes = Tour(client, bench.world, planted(bench))
         await codes.well()
 
-    assert {name for name in tools if not name.startswith("send_")} <= tour.done
+    assert tour.done >= tools.keys()
     assert STEM in " ".join(tour.heard).casefold(), "the canaries are where the caller sees them"
     assert codes.secrets
     key = bench.world.key_of(ANA)
@@ -139,7 +140,7 @@ FAULTS = [f"{kind}{VALUES.get(kind, '')}" for kind in KINDS]
 async def test_no_canary_leaves_when_lofty_fails(bench: Bench, sinks: Sinks, fault: str, method: str) -> None:
     leads = planted(bench)
     async with bench.client(mode="auto", toolsets=("all",)) as client:
-        tour = Tour(client, leads)
+        tour = Tour(client, bench.world, leads)
         await tour.read("lofty://me")
 
         def fail() -> None:
@@ -157,7 +158,7 @@ async def test_no_canary_leaves_when_something_comes_that_nobody_foresaw(
 ) -> None:
     leads = planted(bench)
     async with bench.client(mode="auto", toolsets=("all",)) as client:
-        tour = Tour(client, leads)
+        tour = Tour(client, bench.world, leads)
         await tour.read("lofty://me")
         bench.network.before = case
         await tour.well()
@@ -171,10 +172,10 @@ async def test_no_canary_leaves_when_a_person_declines_writes_are_paused_or_the_
 ) -> None:
     leads = planted(bench)
     async with bench.client(person=Person("decline")) as client:
-        declined = Tour(client, leads)
+        declined = Tour(client, bench.world, leads)
         await declined.well()
     async with bench.client(mode="auto") as client:
-        tour = Tour(client, leads)
+        tour = Tour(client, bench.world, leads)
         ledger = await SqliteLedger.open(sinks.ledger)
         await ledger.pause(True)
         await tour.well()
@@ -195,7 +196,7 @@ async def test_the_ledger_keeps_what_was_written_and_no_other_text(bench: Bench)
     leads = planted(bench)
     for mode in ("auto", "code"):
         async with bench.client(toolsets=("all",), mode=mode) as client:
-            tour = Tour(client, leads)
+            tour = Tour(client, bench.world, leads)
             await tour.well()
             await tour.call("search_leads", {"query": STEM, "limit": 1})
             await tour.call("get_timeline", {"lead_id": next(leads), "limit": 1})

@@ -6,15 +6,16 @@ known by their form. A masked value holds `MASK`, so that none is taken for the 
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 from lofty_mcp.models.leads import LONGEST_NAME, LeadRecord, LeadRow, Relative
 from lofty_mcp.models.people import Member
+from lofty_mcp.models.results import Outcome
 
 MASK = "•••"
 KEPT = frozenset(
     (
-        *("columns", "status", "outcome", "kind", "tool", "mode", "may", "toolsets", "asks_before", "version"),
+        *("columns", "status", "kind", "tool", "mode", "may", "toolsets", "asks_before", "version"),
         *("at", "due", "last_touch", "time_zone", "confirmation", "next_cursor", "incomplete", "language"),
         *("stage", "stages", "tags", "source", "segments", "lead_types"),
     )
@@ -119,8 +120,7 @@ class Masking:
             case list():
                 return [self.payload(item, field) for item in value]
             case {"columns": list(columns), "rows": list(rows)}:
-                fields = ["" if column == "outcome" else column for column in columns]  # of a call, in anybody's words
-                cells = [[self.payload(*cell) for cell in zip(row, fields, strict=True)] for row in rows]
+                cells = [[self.payload(*cell) for cell in zip(row, columns, strict=True)] for row in rows]
                 return {key: cells if key == "rows" else self.payload(item, key) for key, item in value.items()}
             case dict():
                 outsiders = field == "custom_fields"  # whose names mean nothing here
@@ -129,8 +129,8 @@ class Masking:
         return value
 
     def _value(self, field: str, value: str) -> str:
-        if field in KEPT or field.endswith(_KEPT_ENDS):
-            return value
+        if field in KEPT or field.endswith(_KEPT_ENDS) or (field == "outcome" and value in get_args(Outcome)):
+            return value  # the outcome of a call is in anybody's words
         if field in FIELDS and not _MASKED.fullmatch(value):
             return FIELDS[field](value)
         return self.text(value)
