@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from lofty_mcp.ledger import AuditEntry, AuditQuery, Handle, LedgerError, Row, Ticket
+from lofty_mcp.ledger import AuditEntry, AuditQuery, Handle, LedgerError, Row, Ticket, hashed
 from lofty_mcp.ledger.forgetting import LONGEST, LONGEST_NOTE, MOST_KEPT
 from lofty_mcp.ledger.journal import linked
 from lofty_mcp.ledger.schema import MIGRATIONS, explain, migrate
@@ -414,7 +414,8 @@ async def test_only_the_newest_outcomes_are_kept(ledger: SqliteLedger, clock: Cl
     with raw(path) as db:
         db.execute(
             "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO tickets"
-            " SELECT 'id' || i, 'intent' || i, 'p', 't', 'settled', 'me', 0, 1, 'applied', '{}', ? + i / 100.0 FROM n",
+            " SELECT 'id' || i, 'intent' || i, 'p', 't', 'settled', 'me', 0, 1, 'applied', '{}', ? + i / 100.0, 0"
+            " FROM n",
             (MOST_KEPT, clock.now),
         )
     await ledger.audit([an_entry()])
@@ -535,6 +536,37 @@ async def test_tool_decision_and_outcome_are_columns_of_their_own(ledger: Sqlite
     await ledger.audit([an_entry()])
     with raw(path) as db:
         assert db.execute("SELECT tool, decision, outcome FROM audit").fetchall() == [("add_tag", "allow", "applied")]
+
+
+async def test_a_write_whose_process_died_has_its_line_from_whoever_adds_the_next(
+    ledger: SqliteLedger, peer: SqliteLedger, clock: Clock
+) -> None:
+    assert await claim(ledger) is None
+    await ledger.mark_sent(ROW.ticket_id, "me")
+    clock.now += LEASE
+    await peer.audit([an_entry()])
+    alive = await peer.audited()
+    clock.now += 1
+    for _ in range(2):
+        await peer.audit([an_entry()])
+    lines = await peer.audited()
+
+    assert alive == [an_entry()]
+    [missed] = [line for line in lines if line != an_entry()]
+    assert (missed.at, missed.principal, missed.tool, missed.effect, missed.outcome, missed.tickets) == (
+        *(clock.now, "principal", "tool", "write", "missed"),
+        (hashed(ROW.ticket_id, await ledger.secret()),),
+    )
+    assert len(lines) == 4
+
+
+async def test_a_write_that_was_settled_has_no_line_beside_its_round(ledger: SqliteLedger, clock: Clock) -> None:
+    await done(ledger)
+    assert await claim(ledger, Row("8", "other", "basis")) is None
+    clock.now += 10 * LEASE
+    await ledger.audit([an_entry()])
+
+    assert await ledger.audited() == [an_entry()]
 
 
 async def test_where_the_audit_log_takes_no_line_no_write_is_claimed_or_sent(ledger: SqliteLedger, path: Path) -> None:

@@ -18,7 +18,19 @@ from hashlib import sha256
 
 from lofty_mcp.ledger import AuditEntry, AuditQuery, LedgerError, hashed
 
-__all__ = ["Checkpoint", "Line", "Verdict", "append", "checkpoint", "linked", "newest", "prove", "remove_old", "verify"]
+__all__ = [
+    "Checkpoint",
+    "Line",
+    "Verdict",
+    "append",
+    "append_missed",
+    "checkpoint",
+    "linked",
+    "newest",
+    "prove",
+    "remove_old",
+    "verify",
+]
 
 MOST_REMOVED = 200
 """Lines that one append may remove: more than it adds, and too few to be noticed."""
@@ -78,6 +90,31 @@ def append(db: sqlite3.Connection, entries: Iterable[AuditEntry]) -> None:
         last = linked(last, line)
         rows.append((*line, last))
     db.executemany("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def append_missed(db: sqlite3.Connection, secret: bytes, now: float) -> None:
+    """Add a line for each write that was sent by a process which did not live to tell of it."""
+    sql = "SELECT id, principal, tool FROM tickets WHERE state = 'sent' AND NOT missed AND lease_until < ?"
+    rows = db.execute(sql, (now,)).fetchall()
+    if rows:
+        append(db, [_missed(hashed(ticket_id, secret), principal, tool, now) for ticket_id, principal, tool in rows])
+        db.executemany("UPDATE tickets SET missed = 1 WHERE id = ?", [(row["id"],) for row in rows])
+
+
+def _missed(ticket: str, principal: str, tool: str, now: float) -> AuditEntry:
+    return AuditEntry(
+        at=now,
+        principal=principal,
+        viewer="",
+        tool=tool,
+        effect="write",
+        decision="none",
+        basis="",
+        tickets=(ticket,),
+        outcome="missed",
+        leads=(),
+        duration_ms=0,
+    )
 
 
 def prove(db: sqlite3.Connection) -> None:

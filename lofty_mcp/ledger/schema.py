@@ -91,12 +91,19 @@ def m005_chain(db: sqlite3.Connection) -> None:
         db.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*line, last))
 
 
+def m006_missed(db: sqlite3.Connection) -> None:
+    """Whether the audit log has been told of a ticket whose process did not live to tell of it."""
+    db.execute("ALTER TABLE tickets ADD COLUMN missed INTEGER NOT NULL DEFAULT 0")
+    db.execute("CREATE INDEX tickets_sent ON tickets (lease_until) WHERE state = 'sent' AND NOT missed")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m001_tickets,
     m002_handles,
     m003_audit,
     m004_pace,
     m005_chain,
+    m006_missed,
 )
 
 

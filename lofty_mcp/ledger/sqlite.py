@@ -23,6 +23,7 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 from lofty_mcp.ledger import AuditEntry, AuditQuery, Handle, LedgerError, Row, Ticket, WritesPaused, journal
 from lofty_mcp.ledger.forgetting import forget, outcome_detail
 from lofty_mcp.ledger.schema import connect, explained
+from lofty_mcp.ledger.standing import as_ticket, find, generation_of, in_the_way, last_settled, under_way
 
 __all__ = ["SqliteLedger"]
 
@@ -35,56 +36,8 @@ CODE_LENGTH = 16
 PATIENCE_SECONDS = 5.0
 
 
-def _as_ticket(row: sqlite3.Row) -> Ticket:
-    detail = json.loads(row["detail"]) if row["detail"] else {}
-    return Ticket(
-        id=row["id"],
-        state=row["state"],
-        outcome=row["outcome"],
-        before=detail.get("before"),
-        after=detail.get("after"),
-        note=detail.get("note"),
-        lease_until=row["lease_until"],
-        owner=row["owner"],
-        settled_at=row["settled_at"],
-        trace=detail.get("trace"),
-    )
-
-
-def _find(db: sqlite3.Connection, ticket_id: str) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = db.execute("SELECT * FROM tickets WHERE id = ?", (ticket_id,)).fetchone()
-    return row
-
-
-def _last_settled(db: sqlite3.Connection, intent: str) -> sqlite3.Row | None:
-    sql = "SELECT * FROM tickets WHERE intent = ? AND nth IS NOT NULL ORDER BY nth DESC LIMIT 1"
-    row: sqlite3.Row | None = db.execute(sql, (intent,)).fetchone()
-    return row
-
-
-def _under_way(db: sqlite3.Connection, intent: str, now: float) -> sqlite3.Row | None:
-    sql = "SELECT * FROM tickets WHERE intent = ? AND nth IS NULL AND (state = 'sent' OR lease_until > ?) LIMIT 1"
-    row: sqlite3.Row | None = db.execute(sql, (intent, now)).fetchone()
-    return row
-
-
-def _generation(db: sqlite3.Connection, intent: str) -> int:
-    last = _last_settled(db, intent)
-    return int(last["nth"]) if last else 0
-
-
 def _paused(db: sqlite3.Connection) -> bool:
     return db.execute("SELECT 1 FROM meta WHERE key = 'paused'").fetchone() is not None
-
-
-def _in_the_way(db: sqlite3.Connection, row: Row, generation: int, now: float) -> sqlite3.Row | None:
-    own = _find(db, row.ticket_id)
-    if own and own["state"] != "claimed":
-        return own
-    settled = _generation(db, row.intent)
-    if settled < generation:
-        raise LedgerError("The ledger was replaced since this act was prepared. Prepare it again.")
-    return _last_settled(db, row.intent) if settled > generation else _under_way(db, row.intent, now)
 
 
 async def _to_its_end(work: Callable[[], T], limiter: CapacityLimiter | None = None) -> T:
@@ -146,7 +99,7 @@ class SqliteLedger:
             return work(self._db)
 
     async def generations(self, intents: Sequence[str]) -> dict[str, int]:
-        return await self._read(lambda db: {intent: _generation(db, intent) for intent in intents})
+        return await self._read(lambda db: {intent: generation_of(db, intent) for intent in intents})
 
     async def claim(
         self, principal: str, tool: str, row: Row, owner: str, lease: float, *, generation: int, trace: Any = None
@@ -155,8 +108,8 @@ class SqliteLedger:
 
         def work(db: sqlite3.Connection) -> Ticket | None:
             now = self._clock()
-            if found := _in_the_way(db, row, generation, now):
-                return _as_ticket(found)
+            if found := in_the_way(db, row, generation, now):
+                return as_ticket(found)
             journal.prove(db)
             db.execute(
                 "INSERT OR REPLACE INTO tickets (id, intent, principal, tool, state, owner, lease_until, detail)"
@@ -189,9 +142,9 @@ class SqliteLedger:
         note: str | None = None,
     ) -> Ticket:
         def work(db: sqlite3.Connection) -> Ticket:
-            if (found := _find(db, ticket_id)) is None:
+            if (found := find(db, ticket_id)) is None:
                 raise LedgerError("The ledger has no such ticket.")
-            held = _as_ticket(found)
+            held = as_ticket(found)
             if held.state == "settled" and (held.outcome, outcome) != ("unknown", "applied"):
                 return held
             now = self._clock()
@@ -200,10 +153,10 @@ class SqliteLedger:
             db.execute(
                 "UPDATE tickets SET state = 'settled', outcome = ?, detail = ?,"
                 " nth = coalesce(nth, ?), settled_at = coalesce(settled_at, ?) WHERE id = ?",
-                (outcome, detail, _generation(db, found["intent"]) + 1, now, ticket_id),
+                (outcome, detail, generation_of(db, found["intent"]) + 1, now, ticket_id),
             )
             forget(db, now)
-            return _as_ticket(db.execute("SELECT * FROM tickets WHERE id = ?", (ticket_id,)).fetchone())
+            return as_ticket(db.execute("SELECT * FROM tickets WHERE id = ?", (ticket_id,)).fetchone())
 
         return await self._write(work, "FULL")
 
@@ -212,13 +165,13 @@ class SqliteLedger:
         await self._write(lambda db: db.execute(sql, (ticket_id, owner)), "FULL")
 
     async def ticket(self, ticket_id: str) -> Ticket | None:
-        found = await self._read(lambda db: _find(db, ticket_id))
-        return _as_ticket(found) if found else None
+        found = await self._read(lambda db: find(db, ticket_id))
+        return as_ticket(found) if found else None
 
     async def latest(self, intent: str) -> Ticket | None:
         now = self._clock()
-        found = await self._read(lambda db: _under_way(db, intent, now) or _last_settled(db, intent))
-        return _as_ticket(found) if found else None
+        found = await self._read(lambda db: under_way(db, intent, now) or last_settled(db, intent))
+        return as_ticket(found) if found else None
 
     async def begun(self, principal: str, tools: Sequence[str], since: float) -> int:
         sql = (
@@ -255,6 +208,7 @@ class SqliteLedger:
         def work(db: sqlite3.Connection) -> None:
             now = self._clock()
             journal.append(db, entries)
+            journal.append_missed(db, secret, now)
             journal.remove_old(db, secret, now - keep, now)
             forget(db, now)
 
