@@ -1,6 +1,7 @@
 """`scripts/soak [--minutes N] [--seed S] [--write]`: a mixed load over HTTP with faults; exit 1 on what must not be."""
 
 import argparse
+import logging
 import random
 import sys
 import tempfile
@@ -28,6 +29,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write the figures into docs/performance.md")
     parser.add_argument("--plant", choices=PLANTS, help="spoil it on purpose: exit 1 shows that it would be seen")
     given = parser.parse_args()
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)  # the SDK's client tells of every call that is left
     with tempfile.TemporaryDirectory(prefix="lofty-soak-") as folder:
         tally, figures = anyio.run(soak, Path(folder), given.minutes, given.seed, given.plant)
     print(figures)

@@ -25,6 +25,8 @@ class Intent:
     """How many records it made on a lead; None if it makes none and only sets what may be set again."""
     clean: Callable[[], None] = lambda: None
     """Takes what it made out of the world."""
+    on: str | None = None
+    """The id of what it is about, where that is not the lead itself."""
 
 
 def told_of(result: Mapping[str, Any] | None, leads: Sequence[str], *, failed: bool) -> Told:
@@ -52,6 +54,6 @@ def wrong(told: str, *, shown: bool, excused: bool) -> str | None:
 
 def too_often(intent: Intent, lead_id: str, arrived: Sequence[Arrival], calls: int) -> bool:
     """Whether it was done to a lead more than once, or sent more often than it was called for."""
-    sent = [one for one in arrived if one.write and lead_id in one.ids and one.fault != "429"]
+    sent = [one for one in arrived if one.write and (intent.on or lead_id) in one.ids and one.fault != "429"]
     done = sum(one.processed for one in sent) if intent.made is None else intent.made(lead_id)
     return done > 1 or len(sent) > calls

@@ -1,5 +1,6 @@
 """The load: workers that open a session, make a mixture of calls, and come again as somebody else."""
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -10,7 +11,7 @@ import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-from mcp.types import ElicitResult
+from mcp.types import ElicitRequestFormParams, ElicitResult
 
 from soak.run import WORKERS, Principal, Run
 from soak.session import Session
@@ -46,9 +47,11 @@ async def _work(run: Run) -> None:
 
 @asynccontextmanager
 async def _client(run: Run, who: Principal) -> AsyncIterator[Client]:
-    async def person(*_: Any) -> ElicitResult:
-        agrees = run.chance.random() < 0.8
-        return ElicitResult(action="accept", content={"ok": True}) if agrees else ElicitResult(action="decline")
+    async def person(_: Any, question: ElicitRequestFormParams) -> ElicitResult:
+        if run.chance.random() < 0.2:
+            return ElicitResult(action="decline")
+        named = re.search(r"Soak\d* Workbench\d+", question.message)
+        return ElicitResult(action="accept", content={"ok": True, **({"name": named[0]} if named else {})})
 
     asked: Callable[..., Any] | None = person if who.answers else None
     era = run.chance.choice(("auto", "legacy"))

@@ -165,6 +165,11 @@ class Lofty:
         sql = "SELECT kind, id FROM items WHERE leadId = ? AND kind <> 'log' AND data LIKE ?"
         return [(row["kind"], row["id"]) for row in self.world.store.rows(sql, (int(lead_id), f"%{text}%"))]
 
+    def finished(self, task: str) -> bool:
+        """Whether a task is done."""
+        row = self.world.store.item("task", int(task))
+        return row is not None and bool(json.loads(row["data"])["finishTime"])
+
     def come_and_go(self) -> None:
         """Hide one of the leads that come and go, or show it again."""
         lead_id = self.chance.choice(self.hiding)
@@ -188,8 +193,10 @@ class Lofty:
         usual = {
             "firstName": "Soak",
             "phones": [f"970556{self._named:04d}"],
+            "phoneStatuses": [2],
             "emails": [f"soak{self._named}@mail.example"],
             "stage": "New Lead",
+            "state": "CO",
             "ownershipScope": "TEAM",
             "hiddenFlag": 0,
         }

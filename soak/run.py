@@ -53,9 +53,10 @@ class Run:
 
     async def pace(self) -> None:
         """Wait for the turn of one more call."""
-        turn = max(monotonic(), self._next)
+        now = monotonic()
+        turn = max(now, self._next)
         self._next = turn + 1 / CALLS_PER_SECOND
-        await anyio.sleep(turn - monotonic())
+        await anyio.sleep(turn - now)
 
     async def spoil(self, intent: Intent) -> None:
         """Do what is planted: send a write again past the server, or undo it behind its back."""

@@ -161,7 +161,7 @@ class Session:
         leads = lofty.take(self.chance.choice((1, 1, 1, 3)))
         try:
             intent = make(leads)
-            with lofty.weather.watching(leads) as arrived:
+            with lofty.weather.watching([*leads, *([intent.on] if intent.on else [])]) as arrived:
                 await self._carry_out(intent, arrived)
             intent.clean()
         finally:
