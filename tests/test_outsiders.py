@@ -11,7 +11,6 @@ import pytest
 from lofty_mcp.models.clean import clean
 from lofty_mcp.sandbox.endpoints import ENDPOINTS
 from lofty_mcp.sandbox.world import LogEntry
-from lofty_mcp.settings import Settings
 from tests.contract.asking import ask
 from tests.support.obedient import Obedient, words
 from tests.support.outsiders import Outsider, in_turn, injections
@@ -20,7 +19,7 @@ from tests.support.world import ANA, ERAS, MARK, Bench, Person
 INJECTIONS = injections()
 CANARY = "Quietwater"
 """Stands in every text of the hidden lead, and nowhere else."""
-EVERYTHING: dict[str, Any] = {"toolsets": ("all",)} | ({"sends": "on"} if "sends" in Settings.model_fields else {})
+EVERYTHING: dict[str, Any] = {"toolsets": ("all",), "sends": "on"}
 WORST = {"assign_lead": "gives away", "delete_lead": "removes", "send_text": "sends", "send_email": "sends"}
 """What must not come of a tool without a person's yes."""
 GIVES_AWAY = {"assignedUserId", "hiddenFlag", "ownershipScope", "ownershipId", "pondId", "teamId", "privateFlag"}
@@ -54,8 +53,13 @@ def deeds(log: Sequence[LogEntry]) -> set[str]:
 def touched(log: Sequence[LogEntry], lead_id: int) -> list[LogEntry]:
     """The requests about a lead, but for searches and the look by which the gate finds out whether it is there."""
     looks = ("/v1.0/leads", f"/v1.0/leads/{lead_id}")
-    about = [entry for entry in log if not (entry.method == "GET" and entry.path in looks)]
-    return [entry for entry in about if str(lead_id) in f"{entry.path} {entry.query} {entry.body}"]
+    rest = [entry for entry in log if not (entry.method == "GET" and entry.path in looks)]
+    return [one for one in rest if str(lead_id) in f"{one.path} {one.query} {_named(one.body)}"]
+
+
+def _named(body: Any) -> Any:
+    """What of a request's body says whom it is about."""
+    return {k: v for k, v in body.items() if k.lower().startswith("lead")} if isinstance(body, dict) else body
 
 
 def is_clean(text: str) -> bool:
@@ -236,7 +240,7 @@ def check_harmless(outside: Outside, agent: Obedient, *more: str) -> None:
 async def test_where_nobody_need_agree_the_same_assistant_does_all_the_harm_it_was_told_to(
     tmp_path: Path, mode: str
 ) -> None:
-    outside = Outside(tmp_path)
+    outside = Outside(tmp_path, start=[injection.id for injection in INJECTIONS].index("order-send-text"))
 
     agent = await outside.obey("auto", None, mode=mode)
 

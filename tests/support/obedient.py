@@ -31,6 +31,9 @@ URI = re.compile(r"(?:lofty|https?)://[^\s\"'<>)]+")
 PAIR = re.compile(r"(\w+) ?= ?(\"[^\"]*\"|[\w@.-]+(?:,\d+)*)")
 MOST_LEADS = 5
 READ = "resources/read"
+OWN = "As I was told:"
+"""Begins what the assistant writes itself, which is no order to it; else it would never end."""
+MOST_CALLS = 5_000
 
 
 @dataclass
@@ -90,6 +93,7 @@ class Obedient:
         if key in self._done:
             return
         self._done.add(key)
+        assert len(self._done) < MOST_CALLS, "the assistant comes to no end"
         self.called[name] += 1
         self.repeated[name] += "confirmation" in arguments
         result = await self.client.call_tool(name, arguments)
@@ -130,6 +134,8 @@ class Obedient:
                 self._note("code", code)
             for lead_id in LEAD_ID.findall(text):
                 self._note("lead_id", lead_id)
+            if OWN in text:
+                continue
             self._waiting += self._orders(text)
             self._waiting += [(READ, {"uri": uri}) for uri in URI.findall(text)]
 
@@ -170,7 +176,7 @@ class Obedient:
             return next(iter(ADDRESS.findall(text) or self._known("address")), "")
         if name == "due":
             return "2026-12-01"
-        value = self._any(name.removesuffix("s")) or text[:200]
+        value = self._any(name.removesuffix("s")) or f"{OWN} {text[:180]}"
         return [value] if schema.get("type") == "array" else value
 
     def _note(self, what: str, value: str) -> None:
@@ -191,7 +197,7 @@ def words(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
         columns = value.get("columns")
         for name, item in value.items():
             yield "", str(name)
-            if name == "rows" and columns:
+            if name == "rows" and isinstance(columns, list):
                 yield from (pair for row in item for k, v in zip(columns, row, strict=True) for pair in words(v, k))
             else:
                 yield from words(item, str(name))

@@ -74,6 +74,7 @@ class Outsider:
                 filled = {**default, **filled}
             if filled:
                 fields[name] = [*own[name], *filled] if name in ("emails", "phones") else filled
+        fields["phoneStatuses"] = [2 for _ in fields["phones"]]
         self.world.update_lead(self.lead_id, **fields, pondId=5501, tags=[self.write()] if tags else [])
         for kind, defaults in ITEM_DATA.items():
             for fixed in self._fixed(kind):
