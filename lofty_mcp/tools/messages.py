@@ -152,7 +152,8 @@ async def get_message(lead_id: LeadId, message_id: ChildId, kind: MessageKind) -
 async def _plan(
     channel: Channel, lead_id: str, words: dict[str, str], to: str | None, confirmation: str | None, *, again: bool
 ) -> Plan:
-    settings = call().app.settings
+    settings, sender = call().app.settings, await call().crm.person()
+    own = [sender.email] if sender and sender.email else []
     known = words.get("subject", words["text"])
 
     async def write(crm: VisibleCrm, record: Outgoing, before: Hook) -> Any:
@@ -183,7 +184,7 @@ async def _plan(
         after=lambda record: {"to": record.to, **words},
         done=lambda _: False,
         write=write,
-        consequence=lambda record: _notable("\n".join(words.values()), record.lead),
+        consequence=lambda record: _notable("\n".join(words.values()), record.lead, own),
         trace=lambda record: {"to": record.to, "like": record.like(channel, known, record.to)},
         shows=lambda trace, now: bool(fresh(trace, now)),
         suffices=lambda _: True,
@@ -205,10 +206,10 @@ def _same_way(went: str, to: str) -> bool:
     return went.casefold() == to.casefold() or (digits(to) is not None and digits(went) == digits(to))
 
 
-def _notable(text: str, lead: LeadRecord) -> str | None:
+def _notable(text: str, lead: LeadRecord, own: list[str]) -> str | None:
     """What a person should notice before this goes out."""
     notes = []
-    if others := foreign(text, lead):
+    if others := foreign(text, lead, own):
         more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
         notes.append(f"It names what is not the lead's own: {', '.join(others[:MOST_NAMED])}{more}.")
     if concerns := fair_housing(text):
