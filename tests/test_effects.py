@@ -21,47 +21,63 @@ def word(decision: Decision) -> str:
 
 
 TABLE = """
-mode  from    leads  can ask  | READ   ADD        CHANGE     REMOVE     SEND
-read  *       *      *        | allow  refuse     refuse     refuse     refuse
-auto  *       *      *        | allow  allow      allow      allow      allow
-ask   add     few    yes      | allow  ask        ask        ask        ask
-ask   add     many   yes      | allow  ask        ask        ask        ask
-ask   add     few    no       | allow  two-steps  two-steps  refuse     refuse
-ask   add     many   no       | allow  refuse     refuse     refuse     refuse
-ask   change  few    yes      | allow  allow      ask        ask        ask
-ask   change  many   yes      | allow  allow      ask        ask        ask
-ask   change  few    no       | allow  allow      two-steps  refuse     refuse
-ask   change  many   no       | allow  allow      refuse     refuse     refuse
-ask   remove  few    yes      | allow  allow      allow      ask        ask
-ask   remove  many   yes      | allow  allow      allow      ask        ask
-ask   remove  few    no       | allow  allow      allow      refuse     refuse
-ask   remove  many   no       | allow  allow      allow      refuse     refuse
-ask   send    few    yes      | allow  allow      allow      allow      ask
-ask   send    many   yes      | allow  allow      allow      allow      ask
-ask   send    few    no       | allow  allow      allow      allow      refuse
-ask   send    many   no       | allow  allow      allow      allow      refuse
-code  add     few    yes      | allow  ask        ask        ask        ask
-code  add     many   yes      | allow  ask        ask        ask        ask
-code  add     few    no       | allow  two-steps  two-steps  two-steps  two-steps
-code  add     many   no       | allow  two-steps  two-steps  two-steps  two-steps
-code  change  few    yes      | allow  allow      ask        ask        ask
-code  change  many   yes      | allow  allow      ask        ask        ask
-code  change  few    no       | allow  allow      two-steps  two-steps  two-steps
-code  change  many   no       | allow  allow      two-steps  two-steps  two-steps
-code  remove  few    yes      | allow  allow      allow      ask        ask
-code  remove  many   yes      | allow  allow      allow      ask        ask
-code  remove  few    no       | allow  allow      allow      two-steps  two-steps
-code  remove  many   no       | allow  allow      allow      two-steps  two-steps
-code  send    few    yes      | allow  allow      allow      allow      ask
-code  send    many   yes      | allow  allow      allow      allow      ask
-code  send    few    no       | allow  allow      allow      allow      two-steps
-code  send    many   no       | allow  allow      allow      allow      two-steps
+mode  from    leads  can ask  act     | READ   ADD        CHANGE     REMOVE     SEND
+read  *       *      *        *       | allow  refuse     refuse     refuse     refuse
+auto  *       *      *        usual   | allow  allow      allow      allow      allow
+ask   add     few    yes      usual   | allow  ask        ask        ask        ask
+ask   add     many   yes      usual   | allow  ask        ask        ask        ask
+ask   add     few    no       plain   | allow  two-steps  two-steps  refuse     refuse
+ask   add     few    no       away    | allow  refuse     refuse     refuse     refuse
+ask   add     many   no       usual   | allow  refuse     refuse     refuse     refuse
+ask   change  few    yes      usual   | allow  allow      ask        ask        ask
+ask   change  many   yes      usual   | allow  allow      ask        ask        ask
+ask   change  few    no       plain   | allow  allow      two-steps  refuse     refuse
+ask   change  few    no       away    | allow  allow      refuse     refuse     refuse
+ask   change  many   no       usual   | allow  allow      refuse     refuse     refuse
+ask   remove  few    yes      usual   | allow  allow      allow      ask        ask
+ask   remove  many   yes      usual   | allow  allow      allow      ask        ask
+ask   remove  few    no       usual   | allow  allow      allow      refuse     refuse
+ask   remove  many   no       usual   | allow  allow      allow      refuse     refuse
+ask   send    few    yes      usual   | allow  allow      allow      allow      ask
+ask   send    many   yes      usual   | allow  allow      allow      allow      ask
+ask   send    few    no       usual   | allow  allow      allow      allow      refuse
+ask   send    many   no       usual   | allow  allow      allow      allow      refuse
+code  add     few    yes      usual   | allow  ask        ask        ask        ask
+code  add     many   yes      usual   | allow  ask        ask        ask        ask
+code  add     few    no       usual   | allow  two-steps  two-steps  two-steps  two-steps
+code  add     many   no       usual   | allow  two-steps  two-steps  two-steps  two-steps
+code  change  few    yes      usual   | allow  allow      ask        ask        ask
+code  change  many   yes      usual   | allow  allow      ask        ask        ask
+code  change  few    no       usual   | allow  allow      two-steps  two-steps  two-steps
+code  change  many   no       usual   | allow  allow      two-steps  two-steps  two-steps
+code  remove  few    yes      usual   | allow  allow      allow      ask        ask
+code  remove  many   yes      usual   | allow  allow      allow      ask        ask
+code  remove  few    no       usual   | allow  allow      allow      two-steps  two-steps
+code  remove  many   no       usual   | allow  allow      allow      two-steps  two-steps
+code  send    few    yes      usual   | allow  allow      allow      allow      ask
+code  send    many   yes      usual   | allow  allow      allow      allow      ask
+code  send    few    no       usual   | allow  allow      allow      allow      two-steps
+code  send    many   no       usual   | allow  allow      allow      allow      two-steps
+auto  *       *      yes      must    | allow  ask        ask        ask        ask
+auto  *       *      no       must    | allow  refuse     refuse     refuse     refuse
+ask   *       *      yes      must    | allow  ask        ask        ask        ask
+ask   *       *      no       must    | allow  refuse     refuse     refuse     refuse
+code  *       *      yes      must    | allow  ask        ask        ask        ask
+code  *       *      no       must    | allow  refuse     refuse     refuse     refuse
 """
-"""Every call there can be; few leads are up to five, `*` stands for all values."""
+"""Every call there can be; few leads are up to five, `*` stands for all values.
+
+An act gives the lead away, must be answered by a person, or neither; `usual` is plain or away.
+"""
 ROWS = TABLE.strip().splitlines()[1:]
+EVERY: tuple[tuple[Any, ...], ...] = (tuple(Mode), WRITES, LEADS, (True, False), ("plain", "away", "must"))
 MEANT: dict[str, tuple[Any, ...]] = {
     **{mode.value: (mode,) for mode in Mode},
     **{effect.name.lower(): (effect,) for effect in WRITES},
+    "plain": ("plain",),
+    "away": ("away",),
+    "usual": ("plain", "away"),
+    "must": ("must",),
     "few": (1, MOST_UNASKED),
     "many": (MOST_UNASKED + 1, 50),
     "yes": (True,),
@@ -70,21 +86,22 @@ MEANT: dict[str, tuple[Any, ...]] = {
 
 
 def cases(row: str) -> list[tuple[Any, ...]]:
-    """The calls that a row of the table is about: mode, line, leads, and whether the client can be asked."""
-    cells = zip(row.split("|")[0].split(), (tuple(Mode), WRITES, LEADS, (True, False)), strict=True)
+    """The calls that a row of the table is about: mode, line, leads, whether the client can be asked, the act."""
+    cells = zip(row.split("|")[0].split(), EVERY, strict=True)
     return [*product(*(every if cell == "*" else MEANT[cell] for cell, every in cells))]
 
 
 def test_the_table_holds_every_case_once() -> None:
-    assert sorted(case for row in ROWS for case in cases(row)) == sorted(product(Mode, WRITES, LEADS, (True, False)))
+    assert sorted(case for row in ROWS for case in cases(row)) == sorted(product(*EVERY))
 
 
 @pytest.mark.parametrize("row", ROWS)
 def test_a_call_is_allowed_asked_about_or_refused(row: str) -> None:
     expected = row.split("|")[1].split()
-    for mode, ask_from, leads, can_ask in cases(row):
+    for mode, ask_from, leads, can_ask, act in cases(row):
         policy = Policy(mode, ask_from, can_ask)
-        assert [word(decide(effect, leads, policy)) for effect in Effect] == expected
+        kind = {"gives_away": act == "away", "must_ask": act == "must"}
+        assert [word(decide(effect, leads, policy, **kind)) for effect in Effect] == expected
 
 
 @pytest.mark.parametrize(("mode", "ask_from", "leads", "can_ask"), [*product(Mode, WRITES, LEADS, (True, False))])
