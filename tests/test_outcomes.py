@@ -251,3 +251,28 @@ async def test_a_crash_of_our_own_after_sending_never_reads_as_nothing_changed(b
 
     assert "it may have been done" in told
     assert "Nothing was changed" not in told
+
+
+@pytest.mark.slow
+async def test_a_creation_that_a_crash_left_open_is_unknown_once_its_trace_is_forgotten(bench: Bench) -> None:
+    lead_id, call = _lead_at(bench), {"text": "Called back"}
+    call["lead_id"] = lead_id
+
+    def die(request: httpx2.Request) -> None:
+        if request.method == "POST":
+            raise MemoryError
+
+    bench.network.before = die
+    async with bench.client(mode="auto") as client:
+        error(await client.call_tool("add_note", call))
+    bench.network.before = lambda _: None
+    bench.later += 31 * 24 * 3600
+    await _move(bench, lead_id)  # which lets the ledger forget what is too old
+    async with bench.client(mode="auto") as client:
+        told = data(await client.call_tool("add_note", call))
+        bench.later += 121
+        anew = data(await client.call_tool("add_note", call))
+
+    assert told["results"][0]["outcome"] == "unknown"
+    assert anew["results"][0]["outcome"] == "applied"
+    assert [path for method, path, _ in bench.sent() if method == "POST"] == ["/v1.0/notes"]
