@@ -62,10 +62,12 @@ class Town:
 
 
 @contextmanager
-def town(rate_limit: int = 100_000) -> Iterator[Town]:
+def town(rate_limit: int = 100_000, keep_alive: int = 5) -> Iterator[Town]:
     """A sandbox on a free port, in a thread of this process so that its faults and its log are at hand."""
     app = build_app(rate_limit=rate_limit)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, log_level="error", lifespan="off", timeout_keep_alive=keep_alive)
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
