@@ -20,7 +20,7 @@ ROWS = 50
 LOOK_SECONDS = 0.5
 _SHOWN_LEADS = 2
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-_WIDTHS = (19, 8, 10, 18, 6, 22, 22, 7, 0)
+_WIDTHS = (19, 8, 16, 18, 6, 22, 22, 6, 0)
 _HEADER = ("when", "who", "eyes", "tool", "effect", "decision", "outcome", "ms", "leads")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a cell must not begin with, since a spreadsheet would work it out."""
