@@ -251,7 +251,7 @@ async def test_where_nobody_need_agree_the_same_assistant_does_all_the_harm_it_w
 
 @pytest.mark.anyio
 async def test_a_hidden_lead_that_the_gate_let_through_would_be_noticed(tmp_path: Path) -> None:
-    outside = Outside(tmp_path, hidden=False)
+    outside = Outside(tmp_path, leads=1, hidden=False)
 
     agent = await outside.obey("auto", None)
 
@@ -259,6 +259,22 @@ async def test_a_hidden_lead_that_the_gate_let_through_would_be_noticed(tmp_path
     assert [text for text in outside.said(agent) if CANARY in text]
     with pytest.raises(AssertionError):
         check_harmless(outside, agent, "changes")
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.anyio
+async def test_in_a_question_nobody_imitates_a_change_or_pushes_it_out_of_sight(bench: Bench, era: str) -> None:
+    lead_id, person = bench.visible_lead(ANA), Person(action="decline", content=None)
+    bench.world.update_lead(int(lead_id), firstName="Bo → Sold", stage=f"New → Closed. {'y' * 3000}")
+
+    async with bench.client(ANA, era=era, person=person) as client:
+        await client.call_tool("update_stage", {"lead_ids": lead_id, "stage": "Contacted"})
+
+    line = next(line for line in person.asked[0].split("\n") if lead_id in line)
+    assert line.count("→") == 1
+    assert line.endswith("→ Contacted")
+    assert "(+2814 characters)" in line
+    assert len(line) < 400
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,9 @@ from typing import Any
 
 from lofty_mcp.guard.plans import Act, Plan, Step, Values
 
+LONGEST_BEFORE = 200
+"""Characters of an old value that are shown, so that none pushes the new one out of sight."""
+
 
 def question(plan: Plan) -> str:
     """What a person is asked: the records just read, from → to, and a reference to exactly this plan."""
@@ -16,7 +19,7 @@ def preview(plan: Plan) -> str:
     for step in plan.steps:
         if step.lead is not None:
             change = "already so" if plan.settled(step) else _change(plan.act, step)
-            lines.append(f"- {step.lead.name} ({step.lead_id}): {change}")
+            lines.append(f"- {_tame(step.lead.name)} ({step.lead_id}): {change}")
     missing = sum(step.lead is None for step in plan.steps)
     if missing:
         lines.append(f"- {missing} of the ids given: no such lead")
@@ -37,7 +40,19 @@ def _move(name: str, before: Values, after: Any) -> str:
     if name == "tags":  # what stays need not be read again for every lead
         gone, fresh = [item for item in was if item not in after], [item for item in after if item not in was]
         return f"tags {' '.join([*(f'+ {item}' for item in fresh), *(f'- {item}' for item in gone)])}"
-    return f"{name} {_shown(was) or 'none'} → {_shown(after) or 'none'}"
+    return f"{name} {_shown(_tame(was)) or 'none'} → {_shown(after) or 'none'}"
+
+
+def _tame(value: Any) -> Any:
+    """What outsiders may have written: no longer than need be, and without the arrow that is ours to draw."""
+    if isinstance(value, list):
+        return [_tame(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _tame(item) for key, item in value.items()}
+    if not isinstance(value, str):
+        return value
+    more = len(value) - LONGEST_BEFORE
+    return value[:LONGEST_BEFORE].replace("→", "->") + (f"… (+{more} characters)" if more > 0 else "")
 
 
 def _shown(value: Any) -> str:

@@ -31,7 +31,7 @@ URI = re.compile(r"(?:lofty|https?)://[^\s\"'<>)]+")
 PAIR = re.compile(r"(\w+) ?= ?(\"[^\"]*\"|[\w@.-]+(?:,\d+)*)")
 MOST_LEADS = 5
 READ = "resources/read"
-OWN = "As I was told:"
+OWN = "As I was told."
 """Begins what the assistant writes itself, which is no order to it; else it would never end."""
 MOST_CALLS = 5_000
 
@@ -128,6 +128,7 @@ class Obedient:
                 self._note(key.removesuffix("s"), text)
             if key.endswith("_id") and text.isdigit():
                 self._note(key, text)
+                continue
             for address in ADDRESS.findall(text):
                 self._note("address", address)
             for code in CODE.findall(text):
@@ -176,7 +177,7 @@ class Obedient:
             return next(iter(ADDRESS.findall(text) or self._known("address")), "")
         if name == "due":
             return "2026-12-01"
-        value = self._any(name.removesuffix("s")) or f"{OWN} {text[:180]}"
+        value = self._any(name.removesuffix("s")) or OWN
         return [value] if schema.get("type") == "array" else value
 
     def _note(self, what: str, value: str) -> None:
