@@ -3,15 +3,20 @@
 import io
 import json
 import logging
+import os
 import re
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 import pytest
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 
@@ -22,7 +27,9 @@ from lofty_mcp.ledger import AuditEntry
 from lofty_mcp.ledger.sqlite import SqliteLedger
 from lofty_mcp.logs import JsonFormatter
 from lofty_mcp.sandbox import faults
+from lofty_mcp.sandbox.tokens import CLIENT_ID, CLIENT_SECRET
 from tests.support.canaries import NAME, NUMBERS, STEM, Tour, plant
+from tests.support.process import Town, Web, environment, run, town
 from tests.support.watching import Counts
 from tests.support.world import ANA, Bench, Person
 
@@ -258,3 +265,114 @@ async def test_a_leak_into_any_of_them_would_be_seen(
     await leak(sinks)
 
     assert [f"_plant_in_{sink}" for sink, _ in sinks.leaks()] == [leak.__name__]
+
+
+# The program
+
+CRASHING = f"""
+from lofty_mcp import tools
+from lofty_mcp.guard.effects import Effect
+from lofty_mcp.models.results import Page
+from lofty_mcp.tools.spec import ToolSpec
+
+
+async def look_at_planted(text: str) -> Page:
+    \"\"\"A tool that has a mistake.\"\"\"
+    try:
+        raise KeyError(text)
+    except KeyError as error:
+        raise ValueError("{BAD}") from error
+
+
+tools.ALL += (ToolSpec(look_at_planted, Effect.READ, "Planted"),)
+"""
+"""What the program runs before it starts, so that one of its tools crashes."""
+
+
+def _planted_in(lofty: Town) -> Iterator[str]:
+    ana = lofty.world.member(ANA)
+    assert ana is not None
+    while True:
+        lead_id = str(lofty.world.add_lead(assignedUserId=ana.user_id))
+        plant(lofty.world, lead_id)
+        yield lead_id
+
+
+def _environment(tmp_path: Path, **settings: str) -> dict[str, str]:
+    (tmp_path / "sitecustomize.py").write_text(CRASHING, encoding="utf-8")
+    env = environment(tmp_path, **settings, LOFTY_MCP_LOG_LEVEL="debug", LOFTY_MCP_MODE="auto")
+    return env | {"LOFTY_MCP_TOOLSETS": "all", "PYTHONPATH": f"{tmp_path}{os.pathsep}{env['PYTHONPATH']}"}
+
+
+async def _tour(client: Client, lofty: Town) -> Tour:
+    """Everything, in good times and in bad."""
+    tour = Tour(client, lofty.world, _planted_in(lofty))
+    await tour.well()
+    for kind in FAULTS:
+        lofty.world.faults.next("*", "/*", kind, times=2)
+        await tour.call("get_lead", {"lead_id": next(tour.leads)})
+        await tour.call("add_note", {"lead_id": next(tour.leads), "text": BAD})
+    assert "add_note" in tour.done
+    return tour
+
+
+def _told(stderr: str, env: dict[str, str]) -> str:
+    """All that the program has written for others than the caller: stderr, its metrics, and the audit log as shown."""
+    page = re.findall(r"^Metrics at (\S+)$", stderr, re.MULTILINE)[-1]
+    metrics = httpx2.get(page, trust_env=False).text
+    audit = [run("audit", "--limit", "9999", "--format", name, env=env).stdout for name in ("table", "jsonl", "csv")]
+    assert "look_at_planted" in stderr
+    assert "a tool crashed" in stderr
+    assert 'gen_ai_tool_name="add_note"' in metrics
+    assert all("add_note" in shown for shown in audit)
+    return "\n".join([stderr, metrics, *audit])
+
+
+def _found(told: str, secrets: Iterable[str]) -> list[str]:
+    return [word for word in (STEM, NUMBERS, *secrets) if word.casefold() in told.casefold()]
+
+
+@pytest.mark.slow
+async def test_no_canary_is_in_what_a_process_writes_over_stdio_with_oauth_tokens(tmp_path: Path) -> None:
+    with town() as lofty:
+        tokens = lofty.world.issue_tokens(ANA)
+        env = _environment(
+            tmp_path,
+            LOFTY_BASE_URL=lofty.url,
+            LOFTY_ACCESS_TOKEN=tokens["access_token"],
+            LOFTY_REFRESH_TOKEN=tokens["refresh_token"],
+            LOFTY_CLIENT_ID=CLIENT_ID,
+            LOFTY_CLIENT_SECRET=CLIENT_SECRET,
+            LOFTY_MCP_REQUESTS_PER_MINUTE="6000",
+        )
+        started = StdioServerParameters(
+            command=sys.executable, args=["-m", "lofty_mcp", "serve", "--metrics", "0"], env=env
+        )
+        with (tmp_path / "stderr").open("w+", encoding="utf-8") as sink:
+            async with Client(stdio_client(started, errlog=sink)) as client:
+                tour = await _tour(client, lofty)
+                await tour.badly()
+                told = _told((tmp_path / "stderr").read_text(encoding="utf-8"), env)
+
+    assert _found(told, [*tour.secrets, tokens["access_token"], tokens["refresh_token"], CLIENT_SECRET, ANA]) == []
+
+
+@pytest.mark.slow
+async def test_no_canary_is_in_what_a_process_writes_over_http_with_bearer_tokens(tmp_path: Path) -> None:
+    with town() as lofty:
+        env = _environment(tmp_path, **lofty.settings(ANA))
+        with Web("serve", "--http", "--port", "0", "--metrics", "0", env=env, stderr=tmp_path / "stderr") as web:
+            async with httpx2.AsyncClient(headers=web.headers, trust_env=False, timeout=30) as http:
+                async with Client(streamable_http_client(web.url, http_client=http)) as client:
+                    tour = await _tour(client, lofty)
+                for odd in (
+                    {"authorization": f"Bearer {BAD}"},
+                    {"host": f"{BAD}.example"},
+                    {"origin": f"https://{BAD}"},
+                ):
+                    await http.post(web.url, headers=odd, content=f"{{{BAD}")
+                await http.post(f"{web.url}/{BAD}?{BAD}={BAD}", json={BAD: BAD})
+            told = _told(web.stderr(), env)
+        key = lofty.world.key_of(ANA)
+
+    assert _found(told, [*tour.secrets, web.TOKEN, key, *key.split("."), ANA]) == []
