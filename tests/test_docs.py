@@ -134,7 +134,7 @@ def _tests_in(path: str) -> set[str]:
 
 @pytest.mark.parametrize("row", [*_rows("docs/quirks.md"), *_rows("docs/threat-model.md")], ids=lambda row: row[0])
 def test_the_test_that_a_row_names_exists(row: tuple[str, ...]) -> None:
-    named = re.findall(r"`(tests/\w+\.py)::(\w+)`", row[3])
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row[3])
     assert all(row)
     assert named or row[3] == "unused" or row[3].startswith("Cannot apply")
     for path, name in named:
