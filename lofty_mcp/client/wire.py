@@ -49,6 +49,8 @@ def decipher(status: int, content: bytes) -> Any:
         if isinstance(body, dict) and (code := _hidden_failure(body)) is not None:
             raise classify(400, code)
         return body
+    if "TASK_IS_SMARTPLAN" in str(body):
+        raise RejectedByLofty("The task belongs to a smart plan, and Lofty lets nobody finish those.")
     raise classify(status, None if body is _UNREADABLE else business_code(body))
 
 

@@ -72,12 +72,12 @@ class Act(Generic[R]):
     consequence: Callable[[R], str | None] = lambda _: None
     trace: Callable[[R], Any] = lambda _: None
     """What of the record before (JSON) tells later whether the act was done, kept with its ticket."""
-    shows: Callable[[Any, R], bool] = lambda _, __: False
-    """Whether a record shows, beside the trace, that the act was done, where `done` asks for more than that."""
+    shows: Callable[[Any, R], bool] | None = None
+    """Whether a record shows, beside the trace, that the act was done; by default whether nothing is left to do."""
     suffices: Callable[[R | None], bool] = lambda _: False
     """Whether this read-back will do once Lofty has accepted the request, where the record need not show it."""
     told: Callable[[Any, R], Values] | None = None
-    """The values after, of the trace and the record read back; by default those of `before`."""
+    """The values after, of the trace and a record that shows the act done; by default those of `before`."""
     undo: Callable[[str, Values, Values], Values | None] = lambda *_: None
     """The ordinary call that puts a lead back, of its id and the values before and after; None if there is none."""
     gives_away: bool = False
@@ -96,11 +96,13 @@ class Act(Generic[R]):
 
     def reached(self, trace: Any, now: R) -> bool:
         """Whether the record read back shows what was wanted."""
-        return self.done(now) or (trace is not None and self.shows(trace, now))  # an old one has been forgotten
+        if self.shows is None or trace is None:  # an old one has been forgotten
+            return self.done(now)
+        return self.shows(trace, now)
 
     def result(self, trace: Any, now: R) -> Values:
         """The values after, as the record read back shows them."""
-        return self.told(trace, now) if self.told else self.before(now)
+        return self.told(trace, now) if self.told and self.reached(trace, now) else self.before(now)
 
 
 @dataclass(frozen=True)

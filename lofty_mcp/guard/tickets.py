@@ -134,7 +134,7 @@ class Executor:
         refused = unchanged or (failure is not None and not failure.sent)
         accepted = failure is None and not timed_out and not unchanged
         trace = act.trace(step.record)
-        now, seen = await self._look(act, step.lead_id, trace, again=accepted and act.once)
+        now, seen = await self._look(act, step.lead_id, trace, again=act.once and not refused)
         shown = act.result(trace, now) if now is not None and seen else None
         reached = now is not None and (seen or (accepted and act.gives_away)) and act.reached(trace, now)
         if reached or (accepted and act.suffices(now)):

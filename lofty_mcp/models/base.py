@@ -16,6 +16,7 @@ from lofty_mcp.models.clean import PLAIN_LINE, clean, line
 LARGEST_ID = 2**63 - 1
 SAFE_INTEGER = 2**53 - 1
 DEEPEST = 20
+LAST_YEAR = 2200
 
 
 class Upstream(BaseModel):
@@ -112,7 +113,7 @@ def moment(value: object) -> datetime | None:
             read = datetime.fromisoformat(text)
     except (ValueError, OverflowError, OSError):
         return None
-    if not 1970 <= read.year <= 2200:  # not a time that anything here means, and near the ends arithmetic fails
+    if not 1970 <= read.year <= LAST_YEAR:  # not a time that anything here means, and near the ends arithmetic fails
         return None
     return read if read.tzinfo else read.replace(tzinfo=UTC)
 

@@ -1,5 +1,6 @@
 """Logging what was done elsewhere; nothing is sent."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -8,12 +9,12 @@ from mcp.server.mcpserver import Resolve
 from pydantic import Field
 
 from lofty_mcp.app import Ctx, call
-from lofty_mcp.client.requests import LOG_LIMIT, PHONE_LIMIT, Hook, LogType, phone_digits
+from lofty_mcp.client.requests import LOG_LIMIT, Hook, LogType, phone_digits
 from lofty_mcp.errors import InvalidInput
 from lofty_mcp.guard.confirm import Answer, asker, carry_out, in_time, plan_act
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.guard.gate import VisibleCrm
-from lofty_mcp.guard.plans import Act, Plan
+from lofty_mcp.guard.plans import Act, Plan, Values
 from lofty_mcp.models.clean import clean
 from lofty_mcp.models.leads import LeadRecord
 from lofty_mcp.models.logs import ManualLog
@@ -23,6 +24,7 @@ from lofty_mcp.tools.spec import ToolSpec
 from lofty_mcp.tools.texts import plain_text
 
 LOG_TYPES: dict[str, LogType] = {"call": "logCall", "text": "logText", "email": "logEmail"}
+_NUMBER = re.compile(r"[0-9 ().+-]+")
 CallOutcome = Literal["Talked", "VoiceMessage", "NoAnswer", "BadNumber", "DNCNumber", "DNCContact"]
 
 
@@ -33,9 +35,9 @@ class LeadLogs:
     lead: LeadRecord
     logs: list[ManualLog]
 
-    def like(self, content: str) -> list[str]:
-        """The ids of the logs with this text."""
-        return [log.id for log in self.logs if log.id and log.content == clean(content)]
+    def like(self, content: str) -> dict[str, ManualLog]:
+        """The logs with this text, by id."""
+        return {log.id: log for log in self.logs if log.id and log.content == clean(content)}
 
 
 def with_logs(kind: LogType) -> Callable[[VisibleCrm, LeadRecord], Awaitable[LeadLogs]]:
@@ -88,9 +90,9 @@ async def plan_log(
         after=lambda record: shown | ({"number": digits} if (digits := number(record).get("leadPhoneNumber")) else {}),
         done=lambda _: False,
         write=write,
-        trace=lambda record: record.like(content),
-        shows=lambda trace, now: bool(set(now.like(content)) - set(trace)),
-        told=lambda *_: shown,
+        trace=lambda record: list(record.like(content)),
+        shows=lambda trace, now: bool(now.like(content).keys() - set(trace)),
+        told=lambda trace, now: shown | _newest(now.like(content), trace),
         once=True,
         again=allow_duplicate,
     )
@@ -119,13 +121,20 @@ async def log_communication(
     return await carry_out(ctx, plan, answer)
 
 
+def _newest(logs: dict[str, ManualLog], known: list[str]) -> Values:
+    log_id = max(logs.keys() - set(known), key=int)
+    return {"log_id": log_id, "number": logs[log_id].lead_phone_number}
+
+
 def _number(lead: LeadRecord, phone: str | None) -> str:
     """The number that a call or text went to or came from: the one given, else the lead's first."""
-    digits = phone_digits(phone or next(iter(lead.phones), ""))
-    if not digits and phone is None:
+    number = phone or next(iter(lead.phones), None)
+    if number is None:
         raise InvalidInput("phone: this lead has no number on record; give the one that was used. Nothing was changed.")
-    if not 5 <= len(digits) <= PHONE_LIMIT:
-        raise InvalidInput("phone: give the whole number, 5 to 15 digits. Nothing was changed.")
+    if not _NUMBER.fullmatch(number) or not 5 <= len(digits := phone_digits(number)) <= 15:
+        raise InvalidInput(
+            "phone: give the whole number that was used, 5 to 15 digits without an extension. Nothing was changed."
+        )
     return digits
 
 

@@ -95,7 +95,10 @@ async def plan_assignment(lead_ids: list[str], assignee: str, role: RoleName, co
         write=write,
         consequence=lambda lead: _consequence(lead, role),
         trace=lambda lead: list(holder(lead)),
-        shows=lambda trace, now: trace != list(holder(now)) and _is_called(member, *holder(now), everybody),
+        shows=lambda trace, now: (
+            _is(member, holder(now)[0], everybody)
+            or (trace != list(holder(now)) and _is_called(member, *holder(now), everybody))
+        ),
         undo=lambda lead_id, before, _: _back_to(lead_id, before.get(role.lower()), role, everybody),
         gives_away=True,
     )

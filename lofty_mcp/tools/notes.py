@@ -1,5 +1,6 @@
 """Notes on a lead."""
 
+import html
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -12,14 +13,14 @@ from lofty_mcp.errors import InvalidInput
 from lofty_mcp.guard.confirm import Answer, asker, carry_out, in_time, plan_act
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.guard.gate import VisibleCrm
-from lofty_mcp.guard.plans import Act, Plan
+from lofty_mcp.guard.plans import Act, Plan, Values
 from lofty_mcp.models.clean import clean
 from lofty_mcp.models.leads import LeadRecord
 from lofty_mcp.models.results import WriteResult
 from lofty_mcp.models.timeline import Note
 from lofty_mcp.tools.params import AllowDuplicate, Body, ChildId, Confirmation, LeadId, undoing
 from lofty_mcp.tools.spec import ToolSpec
-from lofty_mcp.tools.texts import plain_text
+from lofty_mcp.tools.texts import is_plain, plain_text
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,10 @@ class LeadNotes:
     lead: LeadRecord
     notes: list[Note]
 
-    def like(self, content: str) -> list[str]:
-        """The ids of the notes with this text."""
-        return [note.note_id for note in self.notes if note.note_id and note.content == clean(content)]
+    def like(self, content: str) -> dict[str, bool]:
+        """The notes with this text, by id, and whether each is pinned."""
+        alike = [note for note in self.notes if note.content == clean(content)]
+        return {note.note_id: bool(note.is_pin) for note in alike if note.note_id}
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class OneNote:
 
     lead: LeadRecord
     note: Note
+    formatted: bool
+    """Whether it holds more than its plain text."""
 
 
 async def with_notes(crm: VisibleCrm, lead: LeadRecord) -> LeadNotes:
@@ -52,12 +56,13 @@ def with_note(note_id: str) -> Callable[[VisibleCrm, LeadRecord], Awaitable[OneN
     """A reader of the lead with this one note."""
 
     async def read(crm: VisibleCrm, lead: LeadRecord) -> OneNote:
-        note = next((note for note in (await with_notes(crm, lead)).notes if note.note_id == note_id), None)
-        if note is None:
-            raise InvalidInput(
-                f"This lead has no note {note_id}; get_timeline with kinds=note lists them. Nothing was changed."
-            )
-        return OneNote(lead, note)
+        for row in await crm.notes(lead):
+            note = Note.model_validate(row)
+            if note.note_id == note_id and not note.delete_flag:
+                return OneNote(lead, note, formatted=not is_plain(html.unescape(str(row.get("content") or ""))))
+        raise InvalidInput(
+            f"This lead has no note {note_id}; get_timeline with kinds=note lists them. Nothing was changed."
+        )
 
     return read
 
@@ -74,15 +79,15 @@ async def plan_note(lead_id: str, text: str, pin: bool, allow_duplicate: bool, c
         tool="add_note",
         effect=Effect.ADD,
         arguments={"text": content, "pin": pin},
-        title="Add a note?" if not pin else "Add a note and pin it?",
+        title="Add a note?",
         read=with_notes,
         before=lambda _: {},
-        after=lambda _: {"text": clean(content)},
+        after=lambda _: {"text": clean(content), "pinned": pin},
         done=lambda _: False,
         write=write,
-        trace=lambda record: record.like(content),
-        shows=lambda trace, now: bool(set(now.like(content)) - set(trace)),
-        told=lambda trace, now: {"note_id": _newest(now.like(content), trace), "text": clean(content)},
+        trace=lambda record: list(record.like(content)),
+        shows=lambda trace, now: bool(now.like(content).keys() - set(trace)),
+        told=lambda trace, now: _newest(now.like(content), trace) | {"text": clean(content)},
         once=True,
         again=allow_duplicate,
     )
@@ -124,13 +129,13 @@ async def plan_note_change(lead_id: str, note_id: str, text: str, confirmation: 
         arguments={"note_id": note_id, "text": content},
         title=f"Change note {note_id}?",
         read=with_note(note_id),
-        before=lambda record: {"text": record.note.content, "pinned": bool(record.note.is_pin)},
+        before=_shown,
         after=lambda _: {"text": clean(content)},
         done=lambda record: record.note.content == clean(content),
         write=write,
         undo=lambda lead_id, before, _: (
             undoing("update_note", lead_id=lead_id, note_id=note_id, text=before["text"])
-            if before.get("text")
+            if before.get("text") and not before.get("formatted")
             else None
         ),
     )
@@ -157,8 +162,14 @@ async def update_note(
     return await carry_out(ctx, plan, answer)
 
 
-def _newest(ids: list[str], known: list[str]) -> str | None:
-    return max((one for one in ids if one not in known), key=int, default=None)
+def _newest(notes: dict[str, bool], known: list[str]) -> Values:
+    note_id = max(notes.keys() - set(known), key=int)
+    return {"note_id": note_id, "pinned": notes[note_id]}
+
+
+def _shown(record: OneNote) -> Values:
+    shown = {"text": record.note.content, "pinned": bool(record.note.is_pin)}
+    return shown | ({"formatted": True} if record.formatted else {})
 
 
 TOOLS = (

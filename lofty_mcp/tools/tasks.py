@@ -15,8 +15,8 @@ from lofty_mcp.guard.confirm import Answer, asker, carry_out, in_time, plan_act
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.guard.gate import VisibleCrm
 from lofty_mcp.guard.plans import Act, Plan
-from lofty_mcp.models.base import iso
-from lofty_mcp.models.clean import clean
+from lofty_mcp.models.base import LAST_YEAR, iso
+from lofty_mcp.models.clean import clean, line
 from lofty_mcp.models.leads import LeadRecord
 from lofty_mcp.models.results import WriteResult
 from lofty_mcp.models.timeline import Task
@@ -102,7 +102,7 @@ async def plan_task(
         trace=lambda record: record.like(kind, content, when),
         shows=lambda trace, now: bool(set(now.like(kind, content, when)) - set(trace)),
         told=lambda trace, now: {
-            "task_id": max((one for one in now.like(kind, content, when) if one not in trace), key=int, default=None),
+            "task_id": max(set(now.like(kind, content, when)) - set(trace), key=int),
             **shown,
         },
         once=True,
@@ -151,6 +151,7 @@ async def plan_completion(lead_id: str, task_id: str, done: bool, confirmation: 
         after=lambda _: {"finished": done},
         done=lambda record: bool(record.task.finish_flag) is done,
         write=write,
+        consequence=lambda record: f"It says: {line(record.task.content or '')}",
         undo=lambda lead_id, *_: undoing("complete_task", lead_id=lead_id, task_id=task_id, done=not done),
     )
     return await plan_act(act, [lead_id], confirmation)
@@ -178,6 +179,8 @@ async def _due(text: str) -> datetime:
     assert when is not None  # noqa: S101 - only without a text
     if when.timestamp() <= call().app.clock():
         raise InvalidInput(f"due: {text!r} lies in the past. Nothing was changed.")
+    if when.year >= LAST_YEAR:
+        raise InvalidInput(f"due: give a year before {LAST_YEAR}. Nothing was changed.")
     return when.astimezone(UTC).replace(microsecond=0)
 
 

@@ -12,10 +12,10 @@ def plain_text(text: str, name: str, limit: int, mark: str = "") -> str:
     Raises:
         InvalidInput: it is empty, holds what a reader would not see as it is, or is longer than Lofty keeps.
     """
-    written = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    written = _tidied(text)
     if not written:
         raise InvalidInput(f"{name}: must not be empty. Nothing was changed.")
-    if clean(written) != written:
+    if not is_plain(written):
         raise InvalidInput(
             f"{name}: holds markup, entities or characters that cannot be seen; give plain text. Nothing was changed."
         )
@@ -26,3 +26,12 @@ def plain_text(text: str, name: str, limit: int, mark: str = "") -> str:
             f"{name}: Lofty cuts it at {limit} characters, and this has {len(whole)}{beside}. Nothing was changed."
         )
     return whole
+
+
+def is_plain(text: str) -> bool:
+    """Whether a reader sees all of `text`: no markup, no entities, nothing invisible."""
+    return clean(_tidied(text)) == _tidied(text)
+
+
+def _tidied(text: str) -> str:
+    return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
