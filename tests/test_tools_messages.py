@@ -355,3 +355,4 @@ async def test_a_message_of_another_lead_reads_as_one_that_never_was(bench: Benc
         refused = error(await client.call_tool("get_message", call))
 
     assert refused == "Not found: this lead has no such message. get_timeline with detail=full names their ids."
+    assert bench.tick == pytest.approx(0.3)

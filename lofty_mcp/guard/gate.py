@@ -17,9 +17,10 @@ from lofty_mcp.errors import NoSuchOperation, NotFound, PermissionDenied, RateLi
 from lofty_mcp.guard import visibility
 from lofty_mcp.guard.limits import Limits, NoLimits
 from lofty_mcp.guard.pages import OVERLAP, Position, after, in_order, joins, passed
-from lofty_mcp.guard.records import LetThrough
+from lofty_mcp.guard.records import LetThrough, Row
 from lofty_mcp.guard.visibility import Rule, Viewer
 from lofty_mcp.models.leads import LeadRecord, LeadRow
+from lofty_mcp.models.messages import MessageKind
 from lofty_mcp.models.people import Member
 
 FLOOR_SECONDS = 0.3
@@ -177,6 +178,15 @@ class VisibleCrm(LetThrough):
             return (await endpoints.lead(self.client, lead_id, with_trash=True)).lead_id == lead_id
         except (NotFound, RejectedByLofty):
             return False
+
+    async def message(self, lead: LeadRecord, kind: MessageKind, message_id: str) -> Row:
+        """A call, text or e-mail of the lead; one that is not found may be of a lead that this viewer may not see."""
+        began = self.timing.clock()
+        try:
+            return await super().message(lead, kind, message_id)
+        except NotFound:
+            await self._floor(began)
+            raise
 
     async def stage_is_known(self, stage: str) -> tuple[bool, bool]:
         """Whether Lofty knows `stage`, and whether a lead that this viewer sees stands there (quirk 8).
