@@ -500,6 +500,34 @@ async def test_a_lead_hidden_meanwhile_reads_after_a_lost_answer_like_one_remove
     assert told[0] == told[1] == told[2]
 
 
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("add_note", {"text": "Called"}),
+        ("create_task", {"kind": "Call", "text": "Call", "due": "2026-12-24T10:00:00"}),
+        ("log_communication", {"kind": "call", "outcome": "Talked", "text": "Talked"}),
+    ],
+)
+async def test_what_hangs_on_a_lead_that_was_hidden_meanwhile_is_not_asked_for(
+    bench: Bench, tool: str, arguments: dict[str, Any]
+) -> None:
+    lead_id = bench.visible_lead(ANA)
+    asked: list[tuple[str, str]] = []
+
+    def hide(request: httpx2.Request) -> None:
+        asked.append((request.method, request.url.path))
+        if request.method == "POST":
+            asked.clear()
+            bench.world.update_lead(int(lead_id), hiddenFlag=True)
+
+    bench.network.before = hide
+    async with bench.client(OWNER, mode="auto") as client:
+        told = data(await client.call_tool(tool, {"lead_id": lead_id, **arguments}))["results"][0]
+
+    assert asked == [("GET", f"/v1.0/leads/{lead_id}")]
+    assert told["outcome"] in ("unknown", "applied")
+
+
 async def test_an_unknown_outcome_is_not_settled_by_a_record_that_is_hidden_by_now(bench: Bench) -> None:
     lead_id = bench.visible_lead(ANA)
     bench.world.update_lead(int(lead_id), stage="New Lead")

@@ -171,6 +171,8 @@ class Executor:
         if act.look is not None:
             return await act.look(self.crm, lead_id)
         lead, seen = await self.crm.read_back(lead_id)
+        if not (seen or act.gives_away):
+            raise NotFound  # what hangs on it is not asked for any more either
         return await act.read(self.crm, lead), seen
 
     async def _settled(

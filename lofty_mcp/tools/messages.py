@@ -9,7 +9,7 @@ from pydantic import Field
 
 from lofty_mcp.app import Ctx, call
 from lofty_mcp.client.requests import EMAIL_LIMIT, SUBJECT_LIMIT, TEXT_LIMIT, Hook
-from lofty_mcp.errors import Refused, UpstreamFailed
+from lofty_mcp.errors import NotFound, Refused, UpstreamFailed
 from lofty_mcp.guard.confirm import Answer, asker, carry_out, in_time, plan_act
 from lofty_mcp.guard.draft import fair_housing, foreign
 from lofty_mcp.guard.effects import Effect
@@ -75,6 +75,8 @@ def addressed(channel: Channel, to: str | None) -> Callable[[VisibleCrm, LeadRec
 async def look(crm: VisibleCrm, lead_id: str) -> tuple[Outgoing, bool]:
     """The lead's messages after the call."""
     lead, seen = await crm.read_back(lead_id)
+    if not seen:
+        raise NotFound
     return Outgoing(lead, await said(crm, lead)), seen
 
 
