@@ -77,9 +77,13 @@ class Twins(RuleBasedStateMachine):
             self._stack.enter_context(self._portal.wrap_async_context_manager(seated(bench, viewer, era, answer)))
             for bench in self._worlds.benches
         ]
-        self._normal = [Normaliser(_issued(bench), self._worlds.is_made) for bench in self._worlds.benches]
+        self._normal = [
+            Normaliser(_issued(bench), self._worlds.is_made, self._worlds.is_now) for bench in self._worlds.benches
+        ]
         there, never = (self._portal.call(doors, seat.client) for seat in self._seats)
         _compare("what is listed", there, never)
+        made = [normal.ids for normal in self._normal]
+        self._worlds.known_as = lambda: {int(a): int(b) for a, b in zip(*made, strict=False)}
         self._tally.listed |= {str(door) for door in there}
         again = [door for door in there for _ in range(door.weight - 1)]
         self._deck = data.draw(st.permutations([*there, *again]))
@@ -128,9 +132,10 @@ class Twins(RuleBasedStateMachine):
 
     def _strike(self, data: st.DataObject) -> None:
         """The viewer writes to a lead that is hidden right after, and the answer to the write may be lost."""
-        tools = [door for door in self._deck if "lead_ids" in (door.schema or {}).get("properties", {})]
-        call = data.draw(st.sampled_from(tools).flatmap(self._words.call))
-        lead_id = next((i for i in call.arguments["lead_ids"] if i in self._worlds.ids), self._worlds.ghost)
+        writes = [door for door in self._deck if "confirmation" in (door.schema or {}).get("properties", {})]
+        call = data.draw(st.sampled_from(writes).flatmap(self._words.call))
+        named = call.arguments.get("lead_ids", [call.arguments.get("lead_id")])
+        lead_id = next((i for i in named if i in self._worlds.ids), self._worlds.ghost)
         self._worlds.strike(lead_id, lost=data.draw(st.booleans()))
         self._play(call)
 

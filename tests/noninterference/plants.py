@@ -12,7 +12,7 @@ from lofty_mcp import completions
 from lofty_mcp.app import call
 from lofty_mcp.client import endpoints
 from lofty_mcp.errors import LoftyError, NotFound, PermissionDenied
-from lofty_mcp.guard import confirm, gate, visibility, wording
+from lofty_mcp.guard import confirm, gate, records, visibility, wording
 from lofty_mcp.guard.gate import VisibleCrm
 from lofty_mcp.guard.plans import Plan
 from lofty_mcp.guard.visibility import Viewer
@@ -125,7 +125,7 @@ def verdict_kept(patch: pytest.MonkeyPatch) -> None:
 
 def name_in_another_row(patch: pytest.MonkeyPatch) -> None:
     """Rows that a list holds of other leads are told as this one's."""
-    patch.setattr(gate, "_of", lambda lead, rows: rows)
+    patch.setattr(records, "_of", lambda lead, rows: rows)
 
 
 def gate_before_arguments(patch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,11 @@ appearance, and whatever stands beside it stays.
 import re
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
+from datetime import datetime
 
-CLOCK = re.compile(r'((?:^\{|\\?")(?:"?time|expires_at|duration_ms)\\?": ?)(?:\\?"[^"\\]*\\?"|[0-9.]+)')
-"""The real time of a log line, of an expiry, and how long a call took."""
+LOGGED = re.compile(r'(?<=^\{"time": )"[^"]*"')
+"""The time of a log line."""
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:[+-]\d\d:\d\d|Z)")
 CODE = re.compile(r"(?<![A-Za-z0-9_-])[a-z2-9]{16}(?![A-Za-z0-9_-])")
 SEALED = re.compile(r'(?<="requestState":")[^"]+')
 SEAL_JITTER = 24
@@ -17,9 +19,10 @@ SEAL_JITTER = 24
 NUMBER = re.compile(r"(?<![0-9])[0-9]{5,19}(?![0-9])")
 
 
-def without_clocks(line: str) -> str:
-    """The line without what a real clock put in."""
-    return CLOCK.sub(r"\1<clock>", line)
+def without_clocks(line: str, is_now: Callable[[datetime], bool]) -> str:
+    """The line without what the server's own clock put in: moments of a time in which nothing else happens."""
+    line = LOGGED.sub("<clock>", line)
+    return MOMENT.sub(lambda found: "<clock>" if is_now(datetime.fromisoformat(found[0])) else found[0], line)
 
 
 def handles_in_order(line: str, issued: Container[str], met: list[str]) -> str:
@@ -55,6 +58,7 @@ class Normaliser:
 
     issued: Callable[[], Container[str]]
     is_made: Callable[[int], bool]
+    is_now: Callable[[datetime], bool]
     handles: list[str] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     seals: list[int] = field(default_factory=list)
@@ -62,6 +66,6 @@ class Normaliser:
     def __call__(self, lines: list[str]) -> list[str]:
         """The lines as they can be compared."""
         issued = self.issued()
-        plain = (without_clocks(without_seals(line, self.seals)) for line in lines)
+        plain = (without_clocks(without_seals(line, self.seals), self.is_now) for line in lines)
         coded = (handles_in_order(line, issued, self.handles) for line in plain)
         return [made_ids_in_order(line, self.is_made, self.ids) for line in coded]

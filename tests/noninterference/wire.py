@@ -86,6 +86,9 @@ class Wire(Network):
             ids = [str(row["leadId"]) for row in content["leads"]] if response.is_success else []
             return SLOW if ids and all(map(self.temper.hides, ids)) else 0.0
         absent = QUICK if response.status_code >= 400 else 0.0
+        if not asked.leads and re.search(r"/\d+$", asked.path):  # something that hangs on a lead, by its own id
+            owner = re.search(r'"leadId": ?"?(\d+)', response.text)
+            return SLOW if owner and self.temper.hides(owner[1]) else absent
         lasting = [lead_id for lead_id in asked.leads if not self.temper.sudden(lead_id)]
         return sum(SLOW if self.temper.hides(lead_id) else absent for lead_id in lasting)
 

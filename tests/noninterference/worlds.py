@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ NEVER = "1100000999999999"
 """The id of a lead that is in no world."""
 MADE = ("note", "task", "communication", "log")
 """What hangs on leads and is shown with the number it got when it was made."""
+BEGINS, LASTS = NOW + timedelta(hours=1), timedelta(hours=1)
+"""What the servers' clocks show, while those of the worlds, which go by writes, are at the hour before."""
 APART = 500
 WHISPERED = "Whispered"
 """A word that only hidden leads bear, though the account knows it as a tag."""
@@ -46,11 +49,13 @@ class Worlds:
     first_ids: dict[str, int] = field(init=False)
     """The first id of each kind that is made after the beginning."""
 
+    known_as: Callable[[], dict[int, int]] = dict
+    """Ids of what the viewer has made, as the viewer knows them: there, and where hidden leads never were."""
     _struck: str = ""
 
     def __post_init__(self) -> None:
         self.there, self.never = (Bench(self.folder / name, leads=LEADS) for name in ("there", "never"))
-        later = NOW.timestamp() - time.time()
+        later = BEGINS.timestamp() - time.time()
         for bench in self.benches:
             bench.later = later
             _furnish(bench.world)
@@ -128,6 +133,10 @@ class Worlds:
         """Whether a number is the id of something made since the beginning."""
         return any(first <= number < first + 2**24 for first in self.first_ids.values())
 
+    def is_now(self, moment: datetime) -> bool:
+        """Whether only a server's own clock can have shown a moment, or soon will."""
+        return BEGINS <= moment < BEGINS + LASTS
+
     def _mirror(self, lead_id: str) -> None:
         there, never = self.there.world.store, self.never.world.store
         self.never.world.remove_lead(int(lead_id))
@@ -136,7 +145,8 @@ class Worlds:
             tags = there.rows("SELECT leadId, tagId, createTime FROM lead_tags WHERE leadId=?", [int(lead_id)])
             never.insert_lead_tags([(row[0], row[1], row[2]) for row in tags])
             items = there.rows("SELECT kind, id, leadId, at, data FROM items WHERE leadId=?", [int(lead_id)])
-            never.insert_items([(row[0], row[1], row[2], row[3], row[4]) for row in items])
+            known = self.known_as()
+            never.insert_items([(row[0], known.get(row[1], row[1]), row[2], row[3], row[4]) for row in items])
         self._keep_time()
 
     def _keep_time(self) -> None:
