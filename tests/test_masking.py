@@ -449,6 +449,7 @@ async def test_no_one_is_recognised_by_what_leaves_for_the_client(bench: Bench, 
     assert tour.done == tools, "reads, writes and sends work by id"
 
 
+@pytest.mark.slow
 async def test_the_same_tour_in_full_would_show_each_of_them(bench: Bench) -> None:
     async with bench.client(person=Person(), toolsets=("all",)) as client:
         tour = Tour(client, bench.world, _people(bench))
