@@ -36,12 +36,21 @@ SqliteLedger.claim, SqliteLedger.mark_sent, SqliteLedger.settle = claim, mark_se
         "sent again after",
         0.0,
     ),
+    "a repetition is taken for another creation": (
+        """
+from lofty_mcp.guard import plans
+async def repeated(*_): return None
+plans._repeated = repeated
+""",
+        "sent again after",
+        0.0,
+    ),
     "what is unknown is told as not applied": (
         """
 from lofty_mcp.guard.tickets import Executor
 truly = Executor._settled
-async def settled(self, act, step, lead, outcome, *rest):
-    return await truly(self, act, step, lead, "not_applied" if outcome == "unknown" else outcome, *rest)
+async def settled(self, act, step, outcome, *rest):
+    return await truly(self, act, step, "not_applied" if outcome == "unknown" else outcome, *rest)
 Executor._settled = settled
 """,
         "told not_applied, and it was done",
@@ -51,8 +60,8 @@ Executor._settled = settled
         """
 from lofty_mcp.guard.tickets import Executor
 truly = Executor._settled
-async def settled(self, act, step, lead, outcome, *rest):
-    return await truly(self, act, step, lead, "applied" if outcome == "unknown" else outcome, *rest)
+async def settled(self, act, step, outcome, *rest):
+    return await truly(self, act, step, "applied" if outcome == "unknown" else outcome, *rest)
 Executor._settled = settled
 """,
         "told applied, and it was not done",
@@ -61,7 +70,7 @@ Executor._settled = settled
     "nobody looks at what became of it": (
         """
 from lofty_mcp.guard.tickets import Executor
-async def look(*_): return None, False
+async def look(*_, **__): return None, False
 Executor._look = look
 """,
         "there was no look at what became of it",

@@ -106,12 +106,14 @@ class Judgement:
         """An unknown is honest where the last look failed, or came before the write was done, or never came."""
         sent = [write for write in writes if write.kind != "429"]
         looks = [read for read in reads if told.asked < read.came < told.at and (not sent or read.came > sent[-1].came)]
+        if sent and sent[-1].came < told.asked:  # sent by an earlier call: this one has read first what it plans on
+            planned = (n for n, look in enumerate(looks) if one.is_seen_by(look.path) and _arrived(look))
+            looks = looks[next(planned, len(looks)) + 1 :]
         shows = [one.is_seen_by(look.path) and _shows(look, sent) for look in looks]
         if not looks:
             self.unknown[NO_LOOK] += 1
         elif not shows[-1] or (one.crowded and not all(shows)):
-            failed = not (looks[-1].answered and looks[-1].kind in CLEAN)
-            self.unknown["the read-back failed" if failed else "it showed the old value"] += 1
+            self.unknown["the read-back failed" if not _arrived(looks[-1]) else "it showed the old value"] += 1
         else:
             self._say(one, f"told unknown, and the read-back showed it ({sent[-1].kind}, {looks[-1].kind})")
 
@@ -131,8 +133,12 @@ class Judgement:
         self.wrong.append(f"{one.tool} {one.word} on {one.lead_id}: {what}")
 
 
+def _arrived(look: Passed) -> bool:
+    return look.kind in CLEAN and look.answered > 0
+
+
 def _shows(look: Passed, sent: list[Passed]) -> bool:
-    return bool(sent and look.kind in CLEAN and look.answered and 0 < sent[-1].carried < look.came)
+    return bool(sent) and _arrived(look) and 0 < sent[-1].carried < look.came
 
 
 def _by_lead(requests: list[tuple[str | None, T]]) -> dict[str, list[T]]:
