@@ -212,8 +212,8 @@ async def test_the_ledger_keeps_what_was_written_and_no_other_text(bench: Bench)
     with closing(sqlite3.connect(bench.state / "ledger.db")) as db:
         db.row_factory = sqlite3.Row
         for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            for row in db.execute(f"SELECT * FROM {table}").fetchall():  # noqa: S608
-                holding |= {f"{table}.{name}" for name in row.keys() if _is_canary(row[name])}  # noqa: SIM118
+            for row in db.execute(f"SELECT * FROM {table}").fetchall():  # noqa: S608 - names of the schema
+                holding |= {f"{table}.{name}" for name in row.keys() if _is_canary(row[name])}  # noqa: SIM118 - a row of SQLite
         payloads = [json.loads(row["payload"]) for row in db.execute("SELECT payload FROM handles")]
     assert holding == {"tickets.detail"}
     assert {tuple(sorted(payload)) for payload in payloads} == {("act", "tickets"), ("filters", "place")}

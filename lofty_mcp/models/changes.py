@@ -37,7 +37,7 @@ TIME_FRAMES = ("1-3", "3-6", "6-12", "12+", "Just Looking", "Refinancing")
 """Lofty's words for how many months away (reference §8.4)."""
 BATHROOMS = ("bathrooms_min", "bathrooms_max")
 _NUMBERS = {word: number for number, word in LEAD_TYPES.items()}
-assert set(get_args(Qualification)) == set(QUALIFICATION)  # noqa: S101 - one list in two forms
+assert set(get_args(Qualification)) == set(QUALIFICATION)  # nosec B101 # noqa: S101 - one list in two forms
 
 
 class Location(BaseModel):

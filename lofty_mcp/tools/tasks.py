@@ -176,7 +176,7 @@ async def complete_task(
 
 async def _due(text: str) -> datetime:
     when = point_in_time(text, await call().account.vocabulary.zone(), "due", whole_day=True)
-    assert when is not None  # noqa: S101 - only without a text
+    assert when is not None  # nosec B101 # noqa: S101 - only without a text
     if when.timestamp() <= call().app.clock():
         raise InvalidInput(f"due: {text!r} lies in the past. Nothing was changed.")
     if when.year >= LAST_YEAR:

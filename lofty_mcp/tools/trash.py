@@ -50,7 +50,7 @@ async def plan_removal(lead_id: str, reason: str, confirmation: str | None) -> P
     why = plain_text(reason, "reason", REASON_LIMIT)
 
     async def write(crm: VisibleCrm, record: Standing, before: Hook) -> Any:
-        assert record.lead is not None  # noqa: S101 - only a lead that is there is planned on
+        assert record.lead is not None  # nosec B101 # noqa: S101 - only a lead that is there is planned on
         return await crm.delete_lead(record.lead, why, before)
 
     act = Act[Standing](

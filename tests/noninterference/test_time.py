@@ -58,7 +58,7 @@ async def _times(bench: Bench) -> tuple[list[float], list[float]]:
         floor=FLOOR,
     )
     took: dict[str, list[float]] = {hidden: [], NEVER: []}
-    order = random.Random(42)  # noqa: S311
+    order = random.Random(42)  # noqa: S311 - the same pairs each time
     async with Client(server) as client:
         for _ in range(PAIRS):
             for lead_id in order.sample([hidden, NEVER], 2):
@@ -70,7 +70,7 @@ async def _times(bench: Bench) -> tuple[list[float], list[float]]:
 
 
 def test_the_comparison_knows_alike_from_different() -> None:
-    noise = random.Random(7)  # noqa: S311
+    noise = random.Random(7)  # noqa: S311 - the same pairs each time
     one, other = ([noise.gauss(60, 3) for _ in range(PAIRS)] for _ in range(2))
 
     assert chance(one, other) > CERTAIN

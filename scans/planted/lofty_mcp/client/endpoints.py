@@ -49,6 +49,8 @@ def found(response, lead_id):
         raise UpstreamFailed("Lofty's answer: " + str(error)) from None
     except TypeError:
         raise NotFound() from None
+    except LookupError:
+        raise NotFound(NO_SUCH_MESSAGE) from None
 
 
 def reach(host):
