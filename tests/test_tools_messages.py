@@ -232,6 +232,41 @@ async def test_a_number_that_was_added_here_today_is_texted_on_a_persons_answer_
     assert [message.to for message in bench.world.messages] == [MOBILE, new]
 
 
+async def test_an_address_that_was_added_here_today_is_written_to_on_a_persons_answer_only(bench: Bench) -> None:
+    lead_id, new = a_lead(bench), "new@mail.example"
+    async with bench.client(mode="auto", **ON) as client:
+        data(await client.call_tool("update_lead", {"lead_id": lead_id, "how": "add", "emails": [new]}))
+        data(await client.call_tool("send_email", {"lead_id": lead_id, **EMAIL}))
+        refused = error(await client.call_tool("send_email", {"lead_id": lead_id, "to": new, **EMAIL}))
+
+    assert "a person's own answer" in refused
+    assert [message.to for message in bench.world.messages] == [ADDRESS]
+
+
+async def test_only_a_person_puts_on_a_tag_that_records_consent(bench: Bench) -> None:
+    lead_id, settings = a_lead(bench), {**ON, "mode": "auto", "consent": "tagged", "consent_tags": ("Text Consent",)}
+    async with bench.client(**settings) as client:
+        refused = error(await client.call_tool("add_tag", {"lead_ids": lead_id, "tags": ["Text Consent"]}))
+    async with bench.client(person=(person := Person()), **settings) as client:
+        data(await client.call_tool("add_tag", {"lead_ids": lead_id, "tags": ["Text Consent"]}))
+        data(await client.call_tool("send_text", {"lead_id": lead_id, **TEXT}))
+
+    assert "a person's own answer" in refused
+    assert len(person.asked) == 1
+    assert len(bench.world.messages) == 1
+
+
+async def test_what_was_sent_is_told_again_whatever_holds_by_now(bench: Bench) -> None:
+    call = {"lead_id": a_lead(bench), **TEXT}
+    async with bench.client(mode="auto", sends_per_day=1, **ON) as client:
+        first = data(await client.call_tool("send_text", call))
+        bench.world.update_lead(int(call["lead_id"]), cannotText=True)
+        again = data(await client.call_tool("send_text", call))
+
+    assert again["results"] == first["results"]
+    assert len(bench.world.messages) == 1
+
+
 @pytest.mark.parametrize(
     ("fault", "outcome"),
     [

@@ -31,7 +31,7 @@ class Effect(IntEnum):
         return ToolAnnotations(
             read_only_hint=self is Effect.READ,
             destructive_hint=self >= Effect.CHANGE,
-            idempotent_hint=self in (Effect.READ, Effect.ADD, Effect.CHANGE),
+            idempotent_hint=self in (Effect.READ, Effect.CHANGE),
             open_world_hint=True,
         )
 

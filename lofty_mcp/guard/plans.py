@@ -114,6 +114,7 @@ class Step:
     generation: int
     lead: LeadRecord | None
     record: Any = None
+    """What the act is about; None where nothing is to be done."""
     repeats: Ticket | None = None
     """The ticket of the same act a moment ago, where this part would only be a repetition of it."""
 
@@ -196,10 +197,14 @@ async def make_plan(
         if lead is None:
             steps.append(Step(lead_id, Row(lead_id, intent, ""), generation, None))
             continue
+        if act.once and not act.again and (repeats := await _repeated(ledger, intent, now)) is not None:
+            # Whether it could be done once more does not matter, and must not stand in the way of telling.
+            steps.append(Step(lead_id, Row(lead_id, intent, ""), generation, lead, repeats=repeats))
+            continue
         record = await act.read(crm, lead)
-        row = Row(lead_id, intent, basis_of(act, lead, record, generation))
-        repeats = await _repeated(ledger, intent, now) if act.once and not act.again else None
-        steps.append(Step(lead_id, row, generation, lead, record, repeats))
+        steps.append(
+            Step(lead_id, Row(lead_id, intent, basis_of(act, lead, record, generation)), generation, lead, record)
+        )
     kept = await ledger.redeem(principal, purpose(act), code) if code else None
     confirmed = (
         kept["tickets"] if kept and set(kept["tickets"]) == set(lead_ids) and kept["act"] == _signature(act) else {}

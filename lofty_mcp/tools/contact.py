@@ -1,6 +1,7 @@
 """The operator's contact rules, as the tools ask about them."""
 
 import hmac
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -11,7 +12,7 @@ from lofty_mcp.guard.zones import folded
 from lofty_mcp.models.leads import LeadRecord
 
 DAY_SECONDS = 24 * 3600.0
-NEW_NUMBER = "number added here"
+ADDED = "added here"
 SENDS = ("send_text", "send_email")
 
 
@@ -32,6 +33,11 @@ def barring(name: str | None) -> bool:
     return name is not None and folded(name) in {folded(listed) for listed in call().app.settings.do_not_contact}
 
 
+def consenting(name: str) -> bool:
+    """Whether a tag of this name says that its lead may be written to; only a person can know that."""
+    return folded(name) in {folded(listed) for listed in call().app.settings.consent_tags}
+
+
 def in_barring_stage(lead: LeadRecord) -> bool:
     """Whether the lead's stage says so; who takes it out of there loosens a rule, and only a person does that."""
     return barring(lead.stage)
@@ -48,21 +54,20 @@ async def sent_today() -> int:
     return await call().app.ledger.begun(call().account.principal, SENDS, since)
 
 
-def _added_here(lead: LeadRecord, number: str) -> str:
-    """The name under which the ledger remembers for a day that this number was added to this lead here."""
-    digits = f"{lead.lead_id} {phone_digits(number)}"
-    return hmac.new(call().app.secret, digits.encode(), sha256).hexdigest()
+async def was_added_here(lead: LeadRecord, way: str) -> bool:
+    """Whether this number or address was added to this lead here within a day."""
+    return await call().app.ledger.redeem("", ADDED, _name(lead, way)) is not None
 
 
-async def was_added_here(lead: LeadRecord, number: str) -> bool:
-    """Whether this number was added to this lead here within a day."""
-    return await call().app.ledger.redeem("", NEW_NUMBER, _added_here(lead, number)) is not None
+async def remember_added(lead: LeadRecord, ways: Iterable[str]) -> None:
+    """Remember for a day which of these numbers and addresses are new to the lead."""
+    known = {_name(lead, way) for way in (*lead.phones, *lead.emails)}
+    for name in dict.fromkeys(_name(lead, way) for way in ways):
+        if name not in known:
+            await call().app.ledger.issue("", ADDED, {}, DAY_SECONDS, code=name)
 
 
-async def remember_new_numbers(lead: LeadRecord, numbers: list[str]) -> None:
-    """Remember for a day which of these are new to the lead."""
-    known = {phone_digits(number) for number in lead.phones}
-    for number in numbers:
-        if phone_digits(number) not in known:
-            name = _added_here(lead, number)
-            await call().app.ledger.issue("", NEW_NUMBER, {}, DAY_SECONDS, code=name)
+def _name(lead: LeadRecord, way: str) -> str:
+    """What the ledger knows a lead's number or address by."""
+    plain = f"{lead.lead_id} {way.casefold() if '@' in way else phone_digits(way)}"
+    return hmac.new(call().app.secret, plain.encode(), sha256).hexdigest()

@@ -32,7 +32,7 @@ from lofty_mcp.models.changes import (
 )
 from lofty_mcp.models.leads import LeadRecord
 from lofty_mcp.models.results import WriteResult
-from lofty_mcp.tools.contact import remember_new_numbers
+from lofty_mcp.tools.contact import remember_added
 from lofty_mcp.tools.params import Confirmation, LeadId, Text, once_each, undoing
 from lofty_mcp.tools.spec import ToolSpec
 from lofty_mcp.tools.texts import plain_text
@@ -75,7 +75,7 @@ async def plan_change(
 
     async def write(crm: VisibleCrm, lead: LeadRecord, before: Hook) -> Any:
         changed = changes(lead)
-        await remember_new_numbers(lead, changed.get("phones", []))
+        await remember_added(lead, [*changed.get("phones", ()), *changed.get("emails", ())])
         return await crm.put_lead(lead, body(lead, changed), before)
 
     act = Act[LeadRecord](

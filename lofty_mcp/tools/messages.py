@@ -39,7 +39,7 @@ class Outgoing:
     talk: list[Communication] = field(default_factory=list)
     to: str = ""
     new: bool = False
-    """Whether that number was added to the lead here within a day."""
+    """Whether that number or address was added to the lead here within a day."""
 
     def like(self, channel: Channel, words: str, to: str) -> list[str]:
         """The ids of the messages of this channel that went there with these words, of an e-mail its subject."""
@@ -66,8 +66,7 @@ def addressed(channel: Channel, to: str | None) -> Callable[[VisibleCrm, LeadRec
         decision = contact_decision(lead, channel, now(), await contact_policy(), sent_today=await sent_today(), to=to)
         if isinstance(decision, MayNot):
             raise Refused(decision.why)
-        new = channel == "text" and await was_added_here(lead, decision.to)
-        return Outgoing(lead, await said(crm, lead), decision.to, new)
+        return Outgoing(lead, await said(crm, lead), decision.to, new=await was_added_here(lead, decision.to))
 
     return read
 

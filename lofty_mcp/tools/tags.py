@@ -15,7 +15,7 @@ from lofty_mcp.guard.plans import Act, Plan, Values
 from lofty_mcp.models.clean import line
 from lofty_mcp.models.leads import LeadRecord
 from lofty_mcp.models.results import WriteResult
-from lofty_mcp.tools.contact import barring
+from lofty_mcp.tools.contact import barring, consenting
 from lofty_mcp.tools.names import near, one_of
 from lofty_mcp.tools.params import Confirmation, LeadIds, Text, once_each, undoing
 from lofty_mcp.tools.spec import ToolSpec
@@ -48,6 +48,7 @@ async def plan_tags(lead_ids: list[str], tags: list[str], create_new: bool, conf
         done=lambda lead: not missing(lead),
         write=write,
         undo=lambda lead_id, before, after: _taking_off(lead_id, names, before, after),
+        must_ask=lambda lead: any(consenting(name) for name in missing(lead)),
     )
     return await plan_act(act, ids, confirmation)
 
