@@ -324,6 +324,18 @@ async def test_no_answer_with_a_lead_not_found_leaves_before_the_floor(bench: Be
         assert bench.tick == started
 
 
+async def test_a_search_that_meets_hidden_leads_only_takes_as_long_as_one_that_meets_none(bench: Bench) -> None:
+    hidden = bench.world.lead(int(bench.hidden_lead(ANA)))
+    took = []
+    async with bench.client(OWNER) as client:
+        for email in (hidden["emails"][0], "nobody@nowhere.example"):
+            started = bench.tick
+            assert rows(data(await client.call_tool("search_leads", {"email": email}))) == []
+            took.append(bench.tick - started)
+
+    assert took == [pytest.approx(0.3), pytest.approx(0.3)]
+
+
 @pytest.mark.parametrize("spent_on", ["a stage that is looked up", "a question that is thought about"])
 async def test_what_a_call_did_before_does_not_use_up_the_floor(bench: Bench, spent_on: str) -> None:
     hidden, ordinary, looks_up = bench.hidden_lead(ANA), bench.visible_lead(ANA), spent_on.startswith("a stage")
@@ -526,6 +538,26 @@ async def test_what_hangs_on_a_lead_that_was_hidden_meanwhile_is_not_asked_for(
 
     assert asked == [("GET", f"/v1.0/leads/{lead_id}")]
     assert told["outcome"] in ("unknown", "applied")
+
+
+async def test_a_log_on_a_hidden_lead_does_not_settle_what_became_of_the_same_on_another(bench: Bench) -> None:
+    lead_id, hidden = bench.visible_lead(ANA), bench.hidden_lead(MARK)
+    strays: list[dict[str, Any]] = []
+
+    def lose_and_mix_up(request: httpx2.Request) -> httpx2.Response | None:
+        if request.url.path != "/v1.0/logType":
+            return None
+        if request.method == "GET":
+            return httpx2.Response(200, json={"logType": strays})
+        strays.append({"id": 4242, "leadId": int(hidden), "content": json.loads(request.content)["content"]})
+        return httpx2.Response(502, json={"message": "bad gateway"})
+
+    bench.network.before = lose_and_mix_up
+    call = {"lead_id": lead_id, "kind": "call", "outcome": "Talked", "text": "Talked about the garden"}
+    async with bench.client(OWNER, mode="auto") as client:
+        told = data(await client.call_tool("log_communication", call))
+
+    assert told["results"][0]["outcome"] == "unknown"
 
 
 async def test_an_unknown_outcome_is_not_settled_by_a_record_that_is_hidden_by_now(bench: Bench) -> None:
