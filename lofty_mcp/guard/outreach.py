@@ -27,6 +27,7 @@ Rule = Literal[
 EARLIEST, LATEST = 8, 21
 """The hours of the day, the last one left out, that no policy can widen."""
 INVALID, DNC_NUMBER, DNC_CONTACT = 1, 4, 5
+_BARRED = {DNC_NUMBER, DNC_CONTACT}
 REACHABLE = {2, 3}
 """The phone statuses that let a number be used: valid, talked (reference §8.3)."""
 
@@ -110,6 +111,13 @@ def digits(text: str) -> str | None:
     """A telephone number as bare digits, without the country code 1; None if it is no whole number."""
     bare = phone_digits(text) if _PHONE.fullmatch(text) else ""
     return bare if _DIGITS.fullmatch(bare) else None
+
+
+def barred_numbers(lead: LeadRecord) -> list[str]:
+    """The lead's numbers that Lofty marks as do-not-contact; all, where a mark cannot be said to be one number's."""
+    if len(lead.phone_statuses) != len(lead.phones):
+        return lead.phones if _BARRED & {*lead.phone_statuses} else []
+    return [number for number, status in zip(lead.phones, lead.phone_statuses, strict=True) if status in _BARRED]
 
 
 def _not(rule: Rule, why: str) -> MayNot:

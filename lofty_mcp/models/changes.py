@@ -1,9 +1,9 @@
 """What may be changed of a lead, under our names and under Lofty's. Pure."""
 
-from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 
 from lofty_mcp.errors import InvalidInput
@@ -35,9 +35,31 @@ FLAGS: Mapping[Channel, str] = {
 """What a lead's record has for each way of contact that is no longer allowed."""
 TIME_FRAMES = ("1-3", "3-6", "6-12", "12+", "Just Looking", "Refinancing")
 """Lofty's words for how many months away (reference §8.4)."""
+LONGEST_WORDS = 100
+EMPTY: tuple[Any, ...] = (None, "", [])
 BATHROOMS = ("bathrooms_min", "bathrooms_max")
 _NUMBERS = {word: number for number, word in LEAD_TYPES.items()}
 assert set(get_args(Qualification)) == set(QUALIFICATION)  # nosec B101 # noqa: S101 - one list in two forms
+
+
+def _one_line(text: str) -> str:
+    if not text or line(text) != text or len(text) > LONGEST_WORDS:
+        raise ValueError(f"give plain text on one line, up to {LONGEST_WORDS} characters")
+    return text
+
+
+def _up_to(most: int) -> AfterValidator:
+    def check(number: float) -> float:
+        if not 0 <= number <= most:
+            raise ValueError(f"give a number from 0 to {most}")
+        return number
+
+    return AfterValidator(check)
+
+
+Words = Annotated[str, AfterValidator(_one_line)]
+Price = Annotated[int, _up_to(10**9)]
+Rooms = Annotated[int, _up_to(100)]
 
 
 class Location(BaseModel):
@@ -45,9 +67,15 @@ class Location(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    city: str | None = None
-    state_code: str | None = None
-    zip_code: str | None = None
+    city: Words | None = None
+    state_code: Words | None = None
+    zip_code: Words | None = None
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if not self.model_dump(exclude_none=True):
+            raise ValueError("name a city, a state_code or a zip_code")
+        return self
 
 
 class InquiryChange(BaseModel):
@@ -55,13 +83,13 @@ class InquiryChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    price_min: int | None = None
-    price_max: int | None = None
-    bedrooms_min: int | None = None
-    bedrooms_max: int | None = None
-    bathrooms_min: float | None = None
-    bathrooms_max: float | None = None
-    property_type: list[str] | None = None
+    price_min: Price | None = None
+    price_max: Price | None = None
+    bedrooms_min: Rooms | None = None
+    bedrooms_max: Rooms | None = None
+    bathrooms_min: Annotated[float, _up_to(100)] | None = None
+    bathrooms_max: Annotated[float, _up_to(100)] | None = None
+    property_type: list[Words] | None = None
     locations: list[Location] | None = None
 
 
@@ -80,12 +108,18 @@ def current(lead: LeadRecord, field: str) -> Any:
 def wanted(lead: LeadRecord, field: str, value: Any, how: How) -> Any:
     """The value that a field is to have in the end."""
     held = current(lead, field)
-    if how == "only_if_empty":
-        return held or value
+    if how == "only_if_empty" and held not in EMPTY:
+        return held
+    if field not in LISTS:
+        return value
+    given: dict[Any, Any] = {}
+    for one in value:
+        given.setdefault(_key(field, one), one)
     if how == "add":
         known = {_key(field, one) for one in held}
-        return [*held, *(one for one in value if _key(field, one) not in known)]
-    return value
+        return [*held, *(one for key, one in given.items() if key not in known)]
+    # What stays keeps Lofty's spelling, since what Lofty knows of a number hangs on it.
+    return [kept for key, one in given.items() for kept in [own for own in held if _key(field, own) == key] or [one]]
 
 
 def same(field: str, value: Any, held: Any) -> bool:
@@ -138,27 +172,52 @@ def inquiry_of(lead: LeadRecord) -> dict[str, Any]:
     return {name: _bathrooms(value) if name in BATHROOMS else value for name, value in known.items()}
 
 
-def inquiry_changes(change: InquiryChange | None) -> dict[str, Any]:
-    """The fields of an inquiry that are given, under their full names."""
-    given = change.model_dump(exclude_none=True) if change else {}
+def checked_types(words: Sequence[str]) -> list[str]:
+    """Lead types, each once.
+
+    Raises:
+        InvalidInput: one is none of those that Lofty has.
+    """
+    if unknown := [word for word in words if word not in _NUMBERS]:
+        raise InvalidInput(f"lead_types: {unknown[0]!r} is none of {', '.join(_NUMBERS)}. Nothing was changed.")
+    return list(dict.fromkeys(words))
+
+
+def inquiry_changes(change: InquiryChange | Mapping[str, Any] | None) -> dict[str, Any]:
+    """The fields of an inquiry that are given, under their full names.
+
+    Raises:
+        ValidationError: one cannot be written as it is.
+    """
+    given = InquiryChange.model_validate(change).model_dump(exclude_none=True) if change else {}
     return {f"inquiry.{name}": _bathrooms(value) if name in BATHROOMS else value for name, value in given.items()}
 
 
 def putting_back(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that restore what had a value and has another; contact permissions are not given back."""
+    """The arguments that restore all that changed; none if it cannot all be: what was empty, a contact permission."""
+    changed = {field: value for field, value in before.items() if value != after.get(field)}
+    if any(value in EMPTY or field in FLAGS.values() for field, value in changed.items()):
+        return {}
     restored: dict[str, Any] = {}
-    for field, value in before.items():
-        if value and value != after.get(field) and field not in FLAGS.values():
-            group, _, name = field.partition(".")
-            if name:
-                restored.setdefault(group, {})[name] = float(value) if name in BATHROOMS else value
-            else:
-                restored[group] = value
+    for field, value in changed.items():
+        group, _, name = field.partition(".")
+        if name:
+            restored.setdefault(group, {})[name] = _number(value) if name in BATHROOMS else value
+        else:
+            restored[group] = value
     return restored
 
 
 def _bathrooms(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+    number = _number(value)
+    return f"{number:g}" if isinstance(number, float) else str(value)
+
+
+def _number(value: Any) -> Any:
+    try:
+        return float(value)
+    except ValueError:
+        return value
 
 
 def _camel(value: Any) -> Any:

@@ -1,18 +1,19 @@
 """Changing what is recorded of a lead."""
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from mcp.server.mcpserver import Resolve
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from lofty_mcp.app import Ctx
-from lofty_mcp.client.requests import NAME_LIMIT, PHONE_LIMIT, Hook, phone_digits
+from lofty_mcp.client.requests import NAME_LIMIT, PHONE_LIMIT, Hook
 from lofty_mcp.errors import InvalidInput, Refused
 from lofty_mcp.guard.confirm import Answer, asker, carry_out, in_time, plan_act
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.guard.gate import VisibleCrm
-from lofty_mcp.guard.outreach import DNC_CONTACT, DNC_NUMBER, digits
+from lofty_mcp.guard.outreach import barred_numbers, digits
 from lofty_mcp.guard.plans import Act, Plan, Values
 from lofty_mcp.models.changes import (
     FLAGS,
@@ -24,6 +25,7 @@ from lofty_mcp.models.changes import (
     Qualification,
     body,
     checked_answers,
+    checked_types,
     current,
     inquiry_changes,
     putting_back,
@@ -37,7 +39,7 @@ from lofty_mcp.tools.params import Confirmation, LeadId, Text, once_each, undoin
 from lofty_mcp.tools.spec import ToolSpec
 from lofty_mcp.tools.texts import plain_text
 
-Few = Annotated[list[Text] | None, Field(max_length=10)]
+Few = Annotated[list[Text] | None, Field(min_length=1, max_length=10)]
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]{2,}")
 
 
@@ -56,10 +58,7 @@ async def plan_change(
     confirmation: str | None,
 ) -> Plan:
     """Changed fields of a lead, planned on the lead as it is now."""
-    names = {"first_name": _name(first_name, "first_name"), "last_name": _name(last_name, "last_name")}
-    lists = {"emails": _emails(emails), "phones": _phones(phones), "lead_types": once_each([*(lead_types or ())])}
-    given: Values = {name: value for name, value in (names | lists).items() if value}
-    given |= inquiry_changes(inquiry) | checked_answers(qualification or {})
+    given = _given(first_name, last_name, emails, phones, lead_types, inquiry, qualification)
     barred = dict.fromkeys([FLAGS[channel] for channel in forbid or ()], True)
     if not given and not barred:
         raise InvalidInput("There is nothing to change: give at least one field. Nothing was changed.")
@@ -69,9 +68,23 @@ async def plan_change(
     def held(lead: LeadRecord) -> Values:
         return {name: current(lead, name) for name in (given | barred)}
 
+    def ends(lead: LeadRecord) -> Values:
+        return {name: wanted(lead, name, value, how) for name, value in given.items()} | barred
+
     def changes(lead: LeadRecord) -> Values:
-        ends = {name: wanted(lead, name, value, how) for name, value in given.items()} | barred
-        return {name: value for name, value in ends.items() if not same(name, value, current(lead, name))}
+        return {name: value for name, value in ends(lead).items() if not same(name, value, current(lead, name))}
+
+    def after(lead: LeadRecord) -> Values:
+        _refuse_to_drop_barred_numbers(lead, changes(lead).get("phones"))
+        return held(lead) | changes(lead)
+
+    def undo(lead_id: str, before: Values, after: Values) -> Values | None:
+        restored = putting_back(before, after)
+        try:
+            _given(**restored)
+        except (InvalidInput, ValidationError):
+            return None  # Lofty holds what cannot be said here
+        return undoing("update_lead", lead_id=lead_id, **restored) if restored else None
 
     async def write(crm: VisibleCrm, lead: LeadRecord, before: Hook) -> Any:
         changed = changes(lead)
@@ -84,17 +97,19 @@ async def plan_change(
         arguments={"how": how, **given, **barred},
         title="Change this lead?",
         before=held,
-        after=lambda lead: held(lead) | changes(lead),
+        after=after,
         done=lambda lead: not changes(lead),
         write=write,
-        undo=lambda lead_id, before, after: (
-            undoing("update_lead", lead_id=lead_id, **restored) if (restored := putting_back(before, after)) else None
+        trace=ends,
+        # What was empty and is not may have been filled by others, so it is compared with what was wanted.
+        shows=lambda wanted, now: (
+            all(same(name, value, current(now, name)) for name, value in wanted.items())
+            if how == "only_if_empty"
+            else not changes(now)
         ),
+        undo=undo,
     )
-    plan = await plan_act(act, [lead_id], confirmation)
-    for step in plan.open_steps:
-        _refuse_to_drop_barred_numbers(step.record, changes(step.record).get("phones"))
-    return plan
+    return await plan_act(act, [lead_id], confirmation)
 
 
 ChangePlan = Annotated[Plan, Resolve(plan_change)]
@@ -111,7 +126,7 @@ async def update_lead(
     last_name: Text | None = None,
     emails: Few = None,
     phones: Few = None,
-    lead_types: list[LeadType] | None = None,
+    lead_types: Annotated[list[LeadType] | None, Field(min_length=1)] = None,
     inquiry: InquiryChange | None = None,
     qualification: dict[Qualification, Text] | None = None,
     forbid: Annotated[list[Channel] | None, Field(description="Contact no longer allowed; stays so here")] = None,
@@ -124,30 +139,50 @@ async def update_lead(
     return await carry_out(ctx, plan, answer)
 
 
+def _given(
+    first_name: str | None = None,
+    last_name: str | None = None,
+    emails: list[str] | None = None,
+    phones: list[str] | None = None,
+    lead_types: Sequence[str] | None = None,
+    inquiry: InquiryChange | dict[str, Any] | None = None,
+    qualification: Mapping[Qualification, str] | None = None,
+) -> Values:
+    """The fields that are given, checked, under their full names.
+
+    Raises:
+        InvalidInput: one cannot be written as it is.
+        ValidationError: the same, of an inquiry that is no `InquiryChange` yet.
+    """
+    names = {"first_name": first_name, "last_name": last_name}
+    values: Values = {name: plain_text(text, name, NAME_LIMIT) for name, text in names.items() if text is not None}
+    if emails is not None:
+        values["emails"] = _emails(emails)
+    if phones is not None:
+        values["phones"] = _phones(phones)
+    if lead_types is not None:
+        values["lead_types"] = checked_types(lead_types)
+    return values | inquiry_changes(inquiry) | checked_answers(qualification or {})
+
+
 def _refuse_to_drop_barred_numbers(lead: LeadRecord, numbers: list[str] | None) -> None:
     """A number that Lofty has as do-not-contact stays, since its status would go with it."""
-    if numbers is None or not set(lead.phone_statuses) & {DNC_NUMBER, DNC_CONTACT}:
-        return
-    if {phone_digits(number) for number in lead.phones} - {phone_digits(number) for number in numbers}:
+    if numbers is not None and {*barred_numbers(lead)} - {*numbers}:
         raise Refused(
-            "This lead has a number that Lofty marks as do-not-contact, so its numbers are only added to here "
-            "(how=add). Nothing was changed."
+            "Lofty marks a number of this lead as do-not-contact; such a number stays. Add to its numbers (how=add), "
+            "or name it among them. Nothing was changed."
         )
 
 
-def _name(text: str | None, name: str) -> str | None:
-    return None if text is None else plain_text(text, name, NAME_LIMIT)
-
-
-def _emails(addresses: list[str] | None) -> list[str]:
-    given = [plain_text(address, "emails", 254) for address in once_each(addresses or [])]
+def _emails(addresses: list[str]) -> list[str]:
+    given = [plain_text(address, "emails", 254) for address in once_each(addresses)]
     if wrong := [address for address in given if not _EMAIL.fullmatch(address)]:
         raise InvalidInput(f"emails: {wrong[0]!r} is not an e-mail address. Nothing was changed.")
     return given
 
 
-def _phones(numbers: list[str] | None) -> list[str]:
-    given = [plain_text(number, "phones", PHONE_LIMIT) for number in once_each(numbers or [])]
+def _phones(numbers: list[str]) -> list[str]:
+    given = [plain_text(number, "phones", PHONE_LIMIT) for number in once_each(numbers)]
     if wrong := [number for number in given if digits(number) is None]:
         raise InvalidInput(f"phones: {wrong[0]!r} is not a whole telephone number. Nothing was changed.")
     return given
