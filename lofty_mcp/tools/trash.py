@@ -64,7 +64,6 @@ async def plan_removal(lead_id: str, reason: str, confirmation: str | None) -> P
         after=lambda _: {"in_trash": True, "reason": why},
         done=lambda record: record.in_trash,
         suffices=lambda record: record is not None and record.lead is None,
-        told=lambda *_: {"in_trash": True, "reason": why},
         write=write,
         consequence=lambda record: "This lead is hidden." if record.lead and is_hidden(record.lead) else None,
         form=NamedApproval,
@@ -93,7 +92,11 @@ async def delete_lead(
 
 def _shown(record: Standing) -> dict[str, Any]:
     lead = record.lead
-    return {"stage": lead.stage, "assigned_to": lead.assigned_user, "in_trash": False} if lead else {"in_trash": True}
+    return (
+        {"stage": lead.stage, "assigned_to": lead.assigned_user, "in_trash": False}
+        if lead
+        else {"in_trash": record.in_trash}
+    )
 
 
 TOOLS = (ToolSpec(delete_lead, Effect.REMOVE, "Delete lead", toolset="edits"),)
