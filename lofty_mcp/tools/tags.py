@@ -124,7 +124,9 @@ def _taking_off(lead_id: str, names: list[str], before: Values, after: Values) -
 
 def _putting_back(lead_id: str, names: list[str], before: Values, after: Values) -> Values | None:
     taken = [name for name in names if name in before["tags"] and name not in after.get("tags", ())]
-    return undoing("add_tag", lead_ids=[lead_id], tags=taken) if taken else None
+    if not taken or any("," in name for name in taken):  # which could not be said
+        return None
+    return undoing("add_tag", lead_ids=[lead_id], tags=taken)
 
 
 async def _tags(tags: list[str], *, create_new: bool) -> tuple[list[str], list[str]]:
