@@ -518,12 +518,15 @@ async def test_a_lead_hidden_meanwhile_reads_after_a_lost_answer_like_one_remove
         ("add_note", {"text": "Called"}),
         ("create_task", {"kind": "Call", "text": "Call", "due": "2026-12-24T10:00:00"}),
         ("log_communication", {"kind": "call", "outcome": "Talked", "text": "Talked"}),
+        ("send_text", {"text": "See you at noon"}),
     ],
 )
 async def test_what_hangs_on_a_lead_that_was_hidden_meanwhile_is_not_asked_for(
     bench: Bench, tool: str, arguments: dict[str, Any]
 ) -> None:
+    bench.by_day()
     lead_id = bench.visible_lead(ANA)
+    bench.world.update_lead(int(lead_id), state="CO", phones=["9705550101"], phoneStatuses=[2])
     asked: list[tuple[str, str]] = []
 
     def hide(request: httpx2.Request) -> None:
@@ -533,11 +536,40 @@ async def test_what_hangs_on_a_lead_that_was_hidden_meanwhile_is_not_asked_for(
             bench.world.update_lead(int(lead_id), hiddenFlag=True)
 
     bench.network.before = hide
-    async with bench.client(OWNER, mode="auto") as client:
+    async with bench.client(OWNER, mode="auto", toolsets=("all",), sends="on") as client:
         told = data(await client.call_tool(tool, {"lead_id": lead_id, **arguments}))["results"][0]
 
     assert asked == [("GET", f"/v1.0/leads/{lead_id}")]
     assert told["outcome"] in ("unknown", "applied")
+
+
+async def test_a_lead_hidden_while_it_is_removed_reads_like_one_that_somebody_else_removed(bench: Bench) -> None:
+    told = []
+    for hidden in (True, False):
+        lead_id = bench.visible_lead(ANA)
+
+        def lose(request: httpx2.Request, lead_id: str = lead_id, hidden: bool = hidden) -> httpx2.Response | None:
+            if request.method != "DELETE":
+                return None
+            if hidden:
+                bench.world.update_lead(int(lead_id), hiddenFlag=True)
+            else:
+                bench.world.remove_lead(int(lead_id))
+            return httpx2.Response(502, json={"message": "bad gateway"})
+
+        bench.network.before = lose
+        person = Person(content={"ok": True, "name": _name(bench, lead_id)})
+        async with bench.client(OWNER, person=person, toolsets=("all",)) as client:
+            done = data(await client.call_tool("delete_lead", {"lead_id": lead_id, "reason": "a duplicate"}))
+        told.append({k: v for k, v in done["results"][0].items() if k != "lead_id"})
+
+    assert told[0]["outcome"] == "unknown"
+    assert told[0] | {"before": None} == told[1] | {"before": None}
+
+
+def _name(bench: Bench, lead_id: str) -> str:
+    lead = bench.world.lead(int(lead_id))
+    return f"{lead['firstName']} {lead['lastName']}"
 
 
 async def test_a_log_on_a_hidden_lead_does_not_settle_what_became_of_the_same_on_another(bench: Bench) -> None:

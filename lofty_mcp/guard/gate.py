@@ -173,11 +173,12 @@ class VisibleCrm(LetThrough):
         return record, visibility.visible(record, await self.viewer(), self.rule)
 
     async def in_trash(self, lead_id: str) -> bool:
-        """Whether a lead that this call has let through and then removed lies in the trash."""
+        """Whether a lead that this call has let through and then removed lies in the trash, for this viewer."""
         try:
-            return (await endpoints.lead(self.client, lead_id, with_trash=True)).lead_id == lead_id
+            record = await endpoints.lead(self.client, lead_id, with_trash=True)
         except (NotFound, RejectedByLofty):
             return False
+        return record.lead_id == lead_id and visibility.visible(record, await self.viewer(), self.rule)
 
     async def message(self, lead: LeadRecord, kind: MessageKind, message_id: str) -> Row:
         """A call, text or e-mail of the lead; one that is not found may be of a lead that this viewer may not see."""

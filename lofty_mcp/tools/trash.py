@@ -36,12 +36,12 @@ async def standing(_: VisibleCrm, lead: LeadRecord) -> Standing:
 
 
 async def look(crm: VisibleCrm, lead_id: str) -> tuple[Standing, bool]:
-    """Where the lead is after the call; of one that is gone there is nothing left to hide from who removed it."""
+    """Where the lead is after the call; one that was hidden meanwhile reads as one that is gone."""
     try:
         lead, seen = await crm.read_back(lead_id)
     except NotFound:
-        return Standing(None, in_trash=await crm.in_trash(lead_id)), True
-    return Standing(lead), seen
+        seen, lead = False, None
+    return Standing(lead) if seen else Standing(None, in_trash=await crm.in_trash(lead_id)), True
 
 
 @in_time
