@@ -403,3 +403,20 @@ async def test_more_leads_than_loftys_rate_allows_in_time_are_refused_at_once_wi
 
     assert "one call can take 13 leads" in refused
     assert not any("/leads/" in entry.path for entry in bench.world.log)
+
+
+@pytest.mark.parametrize("tool", ["assign_lead", "delete_lead"])
+async def test_a_code_is_worth_nothing_once_the_mode_is_tighter(bench: Bench, tool: str) -> None:
+    lead_id, other = _new_lead(bench), bench.visible_leads(2)[1]
+    calls: list[dict[str, Any]] = [
+        {"lead_ids": [one], "assignee": MARK} if tool == "assign_lead" else {"lead_id": one, "reason": "double"}
+        for one in (lead_id, other)
+    ]
+    async with bench.client(mode="code", toolsets=("all",)) as client:
+        codes = [data(await client.call_tool(tool, call))["confirmation"] for call in calls]
+        data(await client.call_tool(tool, {**calls[0], "confirmation": codes[0]}))
+    async with bench.client(mode="ask", toolsets=("all",)) as client:
+        refused = error(await client.call_tool(tool, {**calls[1], "confirmation": codes[1]}))
+
+    assert "cannot ask" in refused
+    assert len(bench.sent()) == 1

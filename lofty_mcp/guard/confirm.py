@@ -9,13 +9,12 @@ from typing import Annotated, Any, ParamSpec
 
 import anyio
 from mcp.server.mcpserver import AcceptedElicitation, Elicit, ElicitationResult, Resolve
-from mcp.shared.exceptions import MCPError
-from mcp.types.version import is_version_at_least
 
 from lofty_mcp import telemetry
 from lofty_mcp.app import Call, Ctx, call
 from lofty_mcp.client.pacing import BURST
 from lofty_mcp.errors import Refused
+from lofty_mcp.guard.asking import approves, can_ask, is_asking_era, said_yes
 from lofty_mcp.guard.effects import Allow, Ask, Effect, Policy, Refuse, decide
 from lofty_mcp.guard.plans import Act, Approval, Plan, Step, issue_code, make_plan, still_fits
 from lofty_mcp.guard.tickets import ALL_WRITES_SECONDS, PAUSED, PLAN_SECONDS, STOPPING, Executor
@@ -25,12 +24,9 @@ from lofty_mcp.models.base import iso
 from lofty_mcp.models.results import RowResult, WriteResult, status_of
 
 P = ParamSpec("P")
-QUESTION_SECONDS = 120.0
 WORDS = 4
 """Requests for the account's own words that a first call makes beside reading leads."""
 MOST_QUESTIONS = 3
-ASKING_ERA = "2026-07-28"
-"""The first protocol revision in which a question is a result instead of a request to the client."""
 
 
 @dataclass(frozen=True)
@@ -101,21 +97,10 @@ async def verdict(plan: Plan, ctx: Ctx) -> Verdict | Elicit[Approval]:
     Raises:
         Refused: the operator's rules or this client do not allow it.
     """
-    current = call()
-    if not current.caller.may_write:
-        current.decided("refuse", "scope")
-        raise Refused("This token may only read; writing needs the scope leads:write. Nothing was changed.")
-    if plan.act.draft:
-        current.decided("allow", "draft")
-        current.outcome = "draft"
-        return Stop(_draft(plan))
-    if await still_fits(current.app.ledger, plan):
-        current.decided("confirmed", "code")
-        telemetry.confirmation(plan.act.tool, "confirmed")
-        return Go(plan)  # what was done under this code is told again, whatever holds by now
-    if plan.open_steps:
-        await _refuse_if_halted(current)
-    act = plan.act
+    current, act = call(), plan.act
+    fits = await still_fits(current.app.ledger, plan)
+    if (beforehand := await _beforehand(current, plan, fits=fits)) is not None:
+        return beforehand
     must_ask = any(act.must_ask(step.record) for step in plan.open_steps)
     decision = decide(act.effect, len(plan.steps), policy(ctx, current), gives_away=act.gives_away, must_ask=must_ask)
     current.decided(type(decision).__name__.lower(), decision.basis)
@@ -123,6 +108,8 @@ async def verdict(plan: Plan, ctx: Ctx) -> Verdict | Elicit[Approval]:
         case Refuse(why):
             telemetry.confirmation(plan.act.tool, "refused")
             raise Refused(why)
+        case _ if fits:
+            return _confirmed(current, plan)
         case Allow():
             return Go(plan)
         case Ask() if not plan.open_steps:
@@ -131,10 +118,32 @@ async def verdict(plan: Plan, ctx: Ctx) -> Verdict | Elicit[Approval]:
             current.outcome = "confirmation_required"
             telemetry.confirmation(plan.act.tool, "preview")
             return Stop(await _preview(current, plan))
-        case Ask() if _is_asking_era(ctx):
+        case Ask() if is_asking_era(ctx):
             current.outcome = "asked"  # or answered already, as the SDK finds: what leaves is counted in `measured`
             return Elicit(question(plan), act.form)
     return await _push(plan, ctx)
+
+
+async def _beforehand(current: Call, plan: Plan, *, fits: bool) -> Verdict | None:
+    """What is plain before there is anything to decide."""
+    if not current.caller.may_write:
+        current.decided("refuse", "scope")
+        raise Refused("This token may only read; writing needs the scope leads:write. Nothing was changed.")
+    if plan.act.draft:
+        current.decided("allow", "draft")
+        current.outcome = "draft"
+        return Stop(_draft(plan))
+    if fits and await _fresh(plan, current.app.ledger) == 0:
+        return _confirmed(current, plan)  # what was done under this code is told again, whatever holds by now
+    if plan.open_steps:
+        await _refuse_if_halted(current)
+    return None
+
+
+def _confirmed(current: Call, plan: Plan) -> Go:
+    current.decided("confirmed", "code")
+    telemetry.confirmation(plan.act.tool, "confirmed")
+    return Go(plan)
 
 
 async def _refuse_if_halted(current: Call) -> None:
@@ -161,24 +170,10 @@ async def carry_out(ctx: Ctx, plan: Plan, answer: Answer) -> WriteResult:
     return _declined(plan)
 
 
-def approves(plan: Plan, given: Approval) -> bool:
-    """Whether this form, as it was filled in, is a yes to `plan`."""
-    names = [call().readable(step.lead.name) for step in plan.steps if step.lead]
-    return isinstance(given, plan.act.form) and given.approves(names)
-
-
 def policy(ctx: Ctx, current: Call) -> Policy:
     """What the operator allows here and what this client can do."""
     settings = current.app.settings
     return Policy(current.mode, Effect[settings.ask_from.upper()], settings.questions == "on" and can_ask(ctx))
-
-
-def can_ask(ctx: Ctx) -> bool:
-    """Whether this client shows forms: declared, and either asked by result or over a channel that is there."""
-    elicitation = ctx.client_capabilities.elicitation if ctx.client_capabilities else None
-    if elicitation is None or (elicitation.form is None and elicitation.url is not None):
-        return False
-    return _is_asking_era(ctx) or ctx.session.can_send_request
 
 
 async def _push(plan: Plan, ctx: Ctx) -> Verdict:
@@ -186,7 +181,7 @@ async def _push(plan: Plan, ctx: Ctx) -> Verdict:
     current = call()
     for _ in range(MOST_QUESTIONS):
         telemetry.confirmation(plan.act.tool, "asked")
-        if not await _said_yes(plan, ctx):
+        if not await said_yes(plan, ctx):
             return Stop(_declined(plan))
         again = await plan_act(plan.act, [step.lead_id for step in plan.steps], plan.code)
         if again.reference == plan.reference:
@@ -195,16 +190,6 @@ async def _push(plan: Plan, ctx: Ctx) -> Verdict:
             return Go(again)
         plan = again
     raise Refused("The leads keep changing while they are being asked about. Nothing was changed.")
-
-
-async def _said_yes(plan: Plan, ctx: Ctx) -> bool:
-    with anyio.move_on_after(QUESTION_SECONDS):
-        try:
-            answer = await ctx.elicit(call().readable(question(plan)), plan.act.form)
-        except (MCPError, ValueError):
-            return False  # the client failed, or answered without the form: not a yes
-        return isinstance(answer, AcceptedElicitation) and approves(plan, answer.data)
-    return False
 
 
 async def _preview(current: Call, plan: Plan) -> WriteResult:
@@ -331,7 +316,3 @@ def _untouched(plan: Plan) -> list[RowResult]:
 
 async def _when(epoch: float) -> str | None:
     return iso(datetime.fromtimestamp(epoch, UTC), await call().account.vocabulary.zone())
-
-
-def _is_asking_era(ctx: Ctx) -> bool:
-    return ctx.protocol_version is not None and is_version_at_least(ctx.protocol_version, ASKING_ERA)

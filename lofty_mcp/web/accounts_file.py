@@ -54,7 +54,7 @@ class _Entry(BaseModel):
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or set(value) - set(TOOLSETS):
-            raise ValueError(f"valid are {', '.join(TOOLSETS)}")
+            raise ValueError(f"valid are {', '.join(sorted(TOOLSETS))}")
         return value
 
     @model_validator(mode="after")
