@@ -13,7 +13,7 @@ from tests.test_other_lofty import MANNERS, ask, client_of
 DUE = "2099-11-20T16:30:00+00:00"
 TEXT = "Tom & Jo: 3 < 4"
 MAY: dict[str, Any] = {"toolsets": "all", "mode": "auto", "mark": "off"}
-FATES = [("lost", "applied"), ("nothing", "unknown"), ("no change", "not_applied")]
+FATES = rest_slow(("lost", "applied"), ("nothing", "unknown"), ("no change", "not_applied"))
 
 CREATIONS: dict[str, tuple[dict[str, Any], str, Callable[[OtherLofty, str], list[dict[str, Any]]]]] = {
     "add_note": ({"text": TEXT}, "note_id", lambda lofty, lead: _papers(lofty, "note", lead)),

@@ -117,19 +117,19 @@ UNDONE: dict[str, dict[str, Any]] = {
 """Those of them that can be taken back; the others filled what was empty, hold a type without a word, or forbid."""
 
 
-@pytest.mark.parametrize("what", CHANGES)
-async def test_a_change_sends_what_changes_and_tells_before_and_after(bench: Bench, what: str) -> None:
-    arguments, sent, before, after = CHANGES[what]
-    lead_id = _lead(bench, buyingTimeFrame="")
-    row = await _change(bench, lead_id, **arguments)
-
-    assert bench.sent() == [("PUT", f"/v1.0/leads/{lead_id}", sent)]
-    assert (row["outcome"], row["before"], row["after"]) == ("applied", before, after)
-    undo = {"tool": "update_lead", "arguments": {"lead_id": lead_id, **UNDONE[what]}} if what in UNDONE else None
-    assert row.get("undo") == undo
-    again = await _change(bench, lead_id, **arguments)
-    assert again["outcome"] == "no_change", "it is so already"
-    assert len(bench.sent()) == 1
+async def test_a_change_sends_what_changes_and_tells_before_and_after(bench: Bench) -> None:
+    async with bench.client(mode="auto") as client:
+        for what, (arguments, sent, before, after) in CHANGES.items():
+            lead_id, requests = _lead(bench, buyingTimeFrame=""), len(bench.sent())
+            call = {"lead_id": lead_id, **arguments}
+            row, again = [data(await client.call_tool("update_lead", call))["results"][0] for _ in range(2)]
+            assert bench.sent()[requests:] == [("PUT", f"/v1.0/leads/{lead_id}", sent)], what
+            assert (row["outcome"], row["before"], row["after"]) == ("applied", before, after), what
+            undo = (
+                {"tool": "update_lead", "arguments": {"lead_id": lead_id, **UNDONE[what]}} if what in UNDONE else None
+            )
+            assert row.get("undo") == undo, what
+            assert again["outcome"] == "no_change", what
 
 
 @pytest.mark.parametrize("era", rest_slow(*ERAS))
@@ -147,30 +147,24 @@ async def test_each_undo_puts_the_record_back_through_its_ordinary_question(benc
             assert {name: now[name] for name in before} == before, what
 
 
-@pytest.mark.parametrize(
-    ("fields", "arguments"),
-    [
+async def test_no_undo_is_offered_that_could_not_put_everything_back(bench: Bench) -> None:
+    county = {**INQUIRY, "locations": [{"city": "Denver", "county": "Denver"}]}
+    cases: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({"emails": ["none", "ann@mail.example"]}, {"emails": ["bea@mail.example"]}),
         ({"phones": ["ask her"], "phoneStatuses": [2]}, {"phones": ["303-555-1003"]}),
         ({"leadTypes": [17]}, {"lead_types": ["Buyer"]}),
         ({"leadInquiry": {**INQUIRY, "bathroomsMin": "3+"}}, {"inquiry": {"bathrooms_min": 4}}),
-        (
-            {"leadInquiry": {**INQUIRY, "locations": [{"city": "Denver", "county": "Denver"}]}},
-            {"inquiry": {"locations": [{"city": "Boulder"}]}},
-        ),
+        ({"leadInquiry": county}, {"inquiry": {"locations": [{"city": "Boulder"}]}}),
         ({"preQual": "Perhaps"}, {"qualification": {"pre_qual": "Yes"}}),
         ({"lastName": ""}, {"first_name": "Bea", "last_name": "Lou"}),
         ({}, {"first_name": "Bea", "forbid": ["text"]}),
-    ],
-    ids=str,
-)
-async def test_no_undo_is_offered_that_could_not_put_everything_back(
-    bench: Bench, fields: dict[str, Any], arguments: dict[str, Any]
-) -> None:
-    row = await _change(bench, _lead(bench, **fields), **arguments)
-
-    assert row["outcome"] == "applied"
-    assert "undo" not in row
+    ]
+    async with bench.client(mode="auto") as client:
+        for fields, arguments in cases:
+            call = {"lead_id": _lead(bench, **fields), **arguments}
+            [row] = data(await client.call_tool("update_lead", call))["results"]
+            assert row["outcome"] == "applied", arguments
+            assert "undo" not in row, arguments
 
 
 async def test_a_change_that_says_nothing_or_what_lofty_could_not_keep_is_refused(bench: Bench) -> None:
@@ -224,7 +218,7 @@ async def test_contact_permissions_only_tighten_and_no_change_here_loosens_them(
     assert not [name for _, _, sent in bench.sent() for name, value in sent.items() if value is False]
 
 
-@pytest.mark.parametrize("status", [4, 5])
+@pytest.mark.parametrize("status", rest_slow(4, 5))
 async def test_a_do_not_contact_number_stays_under_its_own_spelling(bench: Bench, status: int) -> None:
     lead_id = _lead(bench, phoneStatuses=[status, 2])
     refused = await _refused(bench, lead_id, phones=["303-555-1003", PHONES[1]])
@@ -258,7 +252,7 @@ async def test_a_number_barred_between_question_and_answer_stays(bench: Bench, e
     assert bench.sent() == []
 
 
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("era", rest_slow(*ERAS))
 async def test_the_question_shows_what_changes_and_no_line_of_it_is_the_models(bench: Bench, era: str) -> None:
     lead_id, person = _lead(bench, firstName="Ann\n- Nobody (1): stage → Closed"), Person("decline")
     arguments = {"first_name": "Bea", "last_name": "Lee", "phones": [PHONES[1]], "forbid": ["call"]}
@@ -297,7 +291,7 @@ async def test_what_became_of_a_change_is_told_by_the_record(bench: Bench, fault
     assert len(bench.sent()) == 1
 
 
-@pytest.mark.parametrize(("fault", "outcome"), [("reset_before", "unknown"), ("status=403", "not_applied")])
+@pytest.mark.parametrize(("fault", "outcome"), rest_slow(("reset_before", "unknown"), ("status=403", "not_applied")))
 async def test_what_others_filled_in_meanwhile_is_not_taken_for_ours(bench: Bench, fault: str, outcome: str) -> None:
     lead_id = _lead(bench, lastName="", mortgage="")
     bench.world.faults.next("PUT", LEAD, fault)

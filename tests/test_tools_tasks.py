@@ -37,7 +37,7 @@ async def _create(bench: Bench, lead_id: str, **more: Any) -> dict[str, Any]:
         return data(await client.call_tool("create_task", {"lead_id": lead_id, **CALL, **more}))
 
 
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("era", rest_slow(*ERAS))
 async def test_a_new_task_is_one_request_in_the_accounts_zone(bench: Bench, era: str) -> None:
     lead_id, person = _free_lead(bench), Person()
     call = {"lead_id": lead_id, **CALL, "due": "2099-11-20T16:30:00Z", "kind": "Call", "assigned_role": "Assistant"}
@@ -54,11 +54,11 @@ async def test_a_new_task_is_one_request_in_the_accounts_zone(bench: Bench, era:
 
 @pytest.mark.parametrize(
     ("due", "meant"),
-    [
+    rest_slow(
         ("2099-11-20", "2099-11-20T23:59:59-07:00"),
         ("2099-07-01T08:00", "2099-07-01T08:00:00-06:00"),
         ("2099-07-01T08:00:00.750+02:00", "2099-07-01T00:00:00-06:00"),
-    ],
+    ),
 )
 async def test_a_date_is_due_at_its_end_and_a_time_in_the_accounts_zone(bench: Bench, due: str, meant: str) -> None:
     done = await _create(bench, _free_lead(bench), due=due)
@@ -184,8 +184,9 @@ async def test_after_a_crash_the_task_is_found_and_not_created_again(bench: Benc
     assert bench.sent() == []
 
 
-@pytest.mark.parametrize("era", ERAS)
-@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize(
+    ("era", "done"), rest_slow(("auto", True), ("legacy", False), ("legacy", True), ("auto", False))
+)
 async def test_a_task_is_finished_or_reopened_and_the_undo_puts_it_back(bench: Bench, era: str, done: bool) -> None:
     lead_id, person = _free_lead(bench), Person()
     task_id = _a_task(bench, lead_id, finishTime="" if done else "2026-11-01 09:00:00")
