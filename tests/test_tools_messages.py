@@ -261,9 +261,12 @@ async def test_what_was_sent_is_told_again_whatever_holds_by_now(bench: Bench) -
     async with bench.client(mode="auto", sends_per_day=1, **ON) as client:
         first = data(await client.call_tool("send_text", call))
         bench.world.update_lead(int(call["lead_id"]), cannotText=True)
-        again = data(await client.call_tool("send_text", call))
+        told = [data(await client.call_tool("send_text", call))]
+    for settings in (ON, {**ON, "sends": "draft"}):  # and this client cannot be asked
+        async with bench.client(mode="ask", **settings) as client:
+            told.append(data(await client.call_tool("send_text", call)))
 
-    assert again["results"] == first["results"]
+    assert [(again["replayed"], again["results"]) for again in told] == [(True, first["results"])] * 3
     assert len(bench.world.messages) == 1
 
 

@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
+from mcp import Client
 
 from tests.support.cases import rest_slow
 from tests.support.world import ANA, ERAS, MARK, Bench, Person, data, error
@@ -288,6 +290,25 @@ async def test_after_a_crash_between_send_and_answer_the_note_is_looked_for_and_
     assert told["replayed"] is True
     assert again["results"][0]["outcome"] == told["results"][0]["outcome"]
     assert bench.sent() == []
+
+
+async def test_the_same_note_from_two_servers_at_once_is_sent_once(bench: Bench) -> None:
+    call, told = {"lead_id": _bare_lead(bench), "text": "Hello"}, list[dict[str, Any]]()
+
+    async def ask(client: Client) -> None:
+        told.append(data(await client.call_tool("add_note", call)))
+
+    async with (
+        bench.client(mode="auto") as one,
+        bench.client(mode="auto") as another,
+        anyio.create_task_group() as both,
+    ):
+        for client in (one, another) * 2:
+            both.start_soon(ask, client)
+
+    assert len({str(result["results"]) for result in told}) == 1
+    assert [result.get("replayed", False) for result in told].count(False) == 1
+    assert len(bench.sent()) == 1
 
 
 async def test_lines_of_a_note_cannot_pass_for_lines_of_the_question(bench: Bench) -> None:

@@ -129,6 +129,9 @@ async def _beforehand(current: Call, plan: Plan, *, fits: bool) -> Verdict | Non
     if not current.caller.may_write:
         current.decided("refuse", "scope")
         raise Refused("This token may only read; writing needs the scope leads:write. Nothing was changed.")
+    if all(step.repeats for step in plan.steps):
+        current.decided("allow", "repetition")
+        return Go(plan)  # what was done a moment ago is told again, whatever holds by now
     if plan.act.draft:
         current.decided("allow", "draft")
         current.outcome = "draft"
