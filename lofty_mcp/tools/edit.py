@@ -39,7 +39,8 @@ from lofty_mcp.tools.params import Confirmation, LeadId, Text, once_each, undoin
 from lofty_mcp.tools.spec import ToolSpec
 from lofty_mcp.tools.texts import plain_text
 
-Few = Annotated[list[Text] | None, Field(min_length=1, max_length=10)]
+MOST_ENTRIES = 10
+Few = Annotated[list[Text] | None, Field(min_length=1, max_length=MOST_ENTRIES)]
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]{2,}")
 
 
@@ -162,6 +163,8 @@ def _given(
         values["phones"] = _phones(phones)
     if lead_types is not None:
         values["lead_types"] = checked_types(lead_types)
+    if too_many := [name for name in ("emails", "phones") if len(values.get(name, ())) > MOST_ENTRIES]:
+        raise InvalidInput(f"{too_many[0]}: at most {MOST_ENTRIES} are taken. Nothing was changed.")
     return values | inquiry_changes(inquiry) | checked_answers(qualification or {})
 
 
