@@ -158,6 +158,7 @@ async def test_a_note_that_is_meant_again_is_sent(bench: Bench, way: str) -> Non
     assert len(bench.sent()) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("era", rest_slow(*ERAS))
 async def test_a_repetition_is_told_without_a_question(bench: Bench, era: str) -> None:
     lead_id, person = _bare_lead(bench), Person()
@@ -209,6 +210,7 @@ async def test_a_note_that_never_arrived_is_unknown_whatever_identical_ones_ther
     assert len(bench.sent()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", rest_slow("status=400", "status=403", "status=409"))
 async def test_a_note_that_lofty_refuses_is_not_applied_and_may_be_tried_again(bench: Bench, fault: str) -> None:
     lead_id = _bare_lead(bench)
@@ -392,6 +394,7 @@ async def test_a_changed_note_whose_answer_was_lost_is_applied_and_one_that_neve
     assert len(bench.sent()) == 2
 
 
+@pytest.mark.slow
 async def test_a_note_pinned_or_rewritten_meanwhile_needs_a_fresh_look(bench: Bench) -> None:
     lead_id = _bare_lead(bench)
     note_id = _a_note(bench, lead_id)
@@ -433,11 +436,3 @@ async def test_a_note_that_is_not_this_leads_is_not_there_and_costs_the_same(ben
     assert told[missing] == told[hidden]
     assert told[hidden][1] == [("/v1.0/leads/#", "")]
     assert bench.sent() == []
-
-
-async def test_update_note_is_of_the_edits_and_not_listed_by_default(bench: Bench) -> None:
-    async with bench.client() as client:
-        listed = {tool.name for tool in (await client.list_tools()).tools}
-
-    assert "add_note" in listed
-    assert "update_note" not in listed

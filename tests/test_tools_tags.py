@@ -167,6 +167,7 @@ async def test_a_lead_barred_between_preview_and_code_is_not_let_out_by_the_code
     assert bench.sent() == []
 
 
+@pytest.mark.slow
 async def test_six_leads_need_a_client_that_can_ask(bench: Bench) -> None:
     ids = bench.visible_leads(6)
     for lead_id in ids:

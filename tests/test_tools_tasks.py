@@ -91,6 +91,7 @@ async def test_a_task_that_lofty_could_not_keep_is_refused_before_sending(bench:
     assert bench.sent() == []
 
 
+@pytest.mark.slow
 async def test_today_is_due_until_midnight_in_the_accounts_zone(bench: Bench) -> None:
     bench.by_day()
     today = datetime.fromtimestamp(time.time() + bench.later, ZoneInfo("America/Denver")).date()

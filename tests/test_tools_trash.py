@@ -88,6 +88,7 @@ async def test_only_the_lead_that_was_named_whole_is_removed(
     assert len(bench.sent()) == int(yes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", rest_slow("(no name)", ""))
 async def test_a_lead_without_a_name_is_named_as_it_is_shown(bench: Bench, typed: str) -> None:
     lead_id, person = bench.visible_lead(), Person(content={"ok": True, "name": typed})
@@ -98,6 +99,7 @@ async def test_a_lead_without_a_name_is_named_as_it_is_shown(bench: Bench, typed
     assert result["status"] == ("done" if typed else "declined")
 
 
+@pytest.mark.slow
 async def test_a_renamed_lead_is_asked_about_again(bench: Bench) -> None:
     lead_id = _lead(bench)
     person = Person(content=GOT_IT)
@@ -230,8 +232,3 @@ async def test_the_agent_of_a_hidden_lead_removes_it_knowing_that_it_is_hidden(b
 
     assert done["results"][0]["outcome"] == "applied"
     assert "This lead is hidden." in person.asked[0]
-
-
-async def test_delete_lead_is_of_the_edits_and_not_listed_by_default(bench: Bench) -> None:
-    async with bench.client() as client:
-        assert "delete_lead" not in {tool.name for tool in (await client.list_tools()).tools}
