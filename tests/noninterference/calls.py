@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from mcp import Client
 
 Values = st.SearchStrategy[Any]
+MANY = 8
+"""Of so many arguments that may be left out one is given, since most such calls mean nothing without any."""
 LISTS = ("tools/list", "resources/list", "resources/templates/list", "prompts/list")
 
 
@@ -105,7 +107,9 @@ class Words:
         if not others:
             return st.fixed_dictionaries(required)
         numbers = [name for name in others if schema["properties"][name].get("type") == "integer"]
-        chosen = st.lists(st.sampled_from([*others, *numbers * (len(others) // 2)]), max_size=2, unique=True)
+        fewest = 1 if len(others) > MANY else 0
+        drawn = st.sampled_from([*others, *numbers * (len(others) // 2)])
+        chosen = st.lists(drawn, min_size=fewest, max_size=2, unique=True)
         return chosen.flatmap(lambda more: st.fixed_dictionaries(required | {name: values[name] for name in more}))
 
     def value(self, name: str, schema: Mapping[str, Any]) -> Values:
@@ -122,8 +126,12 @@ class Words:
                 return st.sampled_from([low, low + 2, low + 6, schema.get("maximum", low + 99)])
             case "array":
                 fewest = max(1, schema.get("minItems", 1))
-                most = min(schema.get("maxItems", 3), fewest + 2)
-                return st.lists(self.value(name, schema.get("items", {})), min_size=fewest, max_size=most)
+                item = self.value(name, schema.get("items", {}))
+                several = st.lists(item, min_size=fewest + 1, max_size=fewest + 3)
+                few = st.lists(item, min_size=fewest, max_size=fewest)
+                return st.one_of(few, several) if schema.get("maxItems", 9) > fewest + 3 else few
+            case "object" if names := schema.get("propertyNames", {}).get("enum"):
+                return st.sampled_from(names).flatmap(lambda one: st.fixed_dictionaries({one: self.text(one)}))
             case "object":
                 return self.arguments(schema)
         return self.text(name)

@@ -219,6 +219,9 @@ def pools(worlds: Worlds) -> Mapping[str, Sequence[Any]]:
     trashed = [str(lead_id) for lead_id in world.trashed_ids()]
     of_kind = {kind: _items(world, kind, [*hidden[:3], *seen[:3]]) for kind in ("note", "task", "communication")}
     return {
+        "^due$": ["2099-01-05", "2099-12-24T10:00:00", "soon"],
+        "_frame$": ["1-3", "12+"],
+        "^(pre_qual|house|fthb|mortgage|buy_house|with_)": ["Yes", "no", "perhaps"],
         "^lead": [*ids, *trashed, NEVER, "12x"],
         "note_id": of_kind["note"],
         "task_id": of_kind["task"],

@@ -12,7 +12,7 @@ from lofty_mcp import completions
 from lofty_mcp.app import call
 from lofty_mcp.client import endpoints
 from lofty_mcp.errors import LoftyError, NotFound, PermissionDenied
-from lofty_mcp.guard import confirm, gate, records, visibility, wording
+from lofty_mcp.guard import asking, confirm, gate, records, visibility, wording
 from lofty_mcp.guard.gate import VisibleCrm
 from lofty_mcp.guard.plans import Plan
 from lofty_mcp.guard.visibility import Viewer
@@ -109,13 +109,14 @@ def counted_in_a_preview(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(visibility, "visible", judged)
     patch.setattr(confirm, "preview", told)
     patch.setattr(confirm, "question", told)
+    patch.setattr(asking, "question", told)
 
 
 def verdict_kept(patch: pytest.MonkeyPatch) -> None:
     """Who was once let through is let through ever after."""
-    let_through: set[tuple[Any, Viewer]] = set()
 
     def judged(lead: LeadRow, viewer: Viewer, rule: Any = "assigned_agent") -> bool:
+        let_through = vars(call().app).setdefault("let_through", set())
         if honest_visible(lead, viewer, rule):
             let_through.add((lead.lead_id, viewer))
         return (lead.lead_id, viewer) in let_through
