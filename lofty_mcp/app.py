@@ -81,6 +81,8 @@ class Call:
     """What the decision rests on: a word or two of ours, never of the arguments."""
     outcome: str = "done"
     leads: list[str] = field(default_factory=list)
+    said: str = ""
+    """The words of the arguments, in masked mode."""
     tickets: list[str] = field(default_factory=list)
     """Ids of the tickets that this round touched."""
 
@@ -99,13 +101,17 @@ class Call:
         """The toolsets of this principal."""
         return self.caller.principal.toolsets if self.caller.principal else self.app.settings.toolsets
 
-    def masking(self) -> Masking:
+    def masking(self, said: str = "") -> Masking:
         """What makes personal data unreadable in the answer of this call, as far as it has read leads."""
-        return Masking(self.crm.shown, self.account.vocabulary.people())
+        return Masking(self.crm.shown, self.account.vocabulary.people(), said)
 
     def readable(self, text: str) -> str:
         """`text` as this call's client may read it."""
         return self.masking().text(text) if self.app.settings.pii == "masked" else text
+
+    def asked(self, text: str) -> str:
+        """A question as a person may read it: what the caller itself has said stands there as it was said."""
+        return self.masking(self.said).text(text) if self.app.settings.pii == "masked" else text
 
     @property
     def may(self) -> list[str]:

@@ -108,7 +108,7 @@ class Settings(BaseSettings):
         ("core",),
         validation_alias=_env("LOFTY_MCP_TOOLSETS"),
         description="Toolsets to list, separated by commas: `core`, `edits` (notes, deleting), `messages` (texts, "
-        "e-mails), or `all`.",
+        "e-mails), as in `core,messages`, or `all`.",
     )
     sends: Literal["off", "draft", "on"] = Field(
         "draft",
@@ -130,7 +130,8 @@ class Settings(BaseSettings):
     do_not_contact: Annotated[tuple[str, ...], NoDecode] = Field(
         ("Do Not Contact",),
         validation_alias=_env("LOFTY_MCP_DO_NOT_CONTACT"),
-        description="Stages, tags or segments of leads that are never written to, separated by commas.",
+        description="Stages, tags or segments of leads that are never written to, separated by commas; replaces the "
+        "default.",
     )
     sends_per_day: int = Field(
         50,
@@ -291,6 +292,13 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"there is no toolset {', '.join(sorted(unknown))}; valid are {', '.join(sorted(TOOLSETS))}"
             )
+        return value
+
+    @field_validator("do_not_contact")
+    @classmethod
+    def _some(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("name at least one stage, tag or segment, such as Do Not Contact")
         return value
 
     @field_validator("mark")

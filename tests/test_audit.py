@@ -423,3 +423,13 @@ async def test_the_log_can_be_read_and_verified_while_a_server_runs(bench: Bench
 
     assert [line.entry.tool for line in first] == ["add_tag"]
     assert (verdict.bad, verdict.count) == (None, 2)
+
+
+@pytest.mark.parametrize("settings", [{"mode": "read"}, {"toolsets": ("core",)}])
+async def test_a_tool_that_is_not_listed_is_refused_in_the_log_too(bench: Bench, settings: dict[str, Any]) -> None:
+    async with bench.client(**settings) as client:
+        refused = error(await client.call_tool("delete_lead", {"lead_id": bench.visible_lead(), "reason": "x"}))
+
+    assert refused.startswith("delete_lead is not available here")
+    [line] = await _lines(bench)
+    assert (line.decision, line.basis, line.outcome) == ("refuse", "not listed", "Refused")

@@ -420,3 +420,17 @@ async def test_a_code_is_worth_nothing_once_the_mode_is_tighter(bench: Bench, to
 
     assert "cannot ask" in refused
     assert len(bench.sent()) == 1
+
+
+async def test_a_question_says_why_only_a_person_may_decide(bench: Bench) -> None:
+    lead_id, person = _new_lead(bench), Person("decline")
+    bench.world.update_lead(int(lead_id), stage="Do Not Contact")
+    call = {"lead_ids": [lead_id], **QUALIFIED}
+    async with bench.client(mode="auto", person=person) as client:
+        data(await client.call_tool("update_stage", call))
+    async with bench.client(mode="auto") as client:
+        refused = error(await client.call_tool("update_stage", call))
+
+    why = "Out of 'Do Not Contact' this lead may be written to again."
+    assert why in person.asked[0]
+    assert refused.startswith(f"{why} This needs a person's own answer")

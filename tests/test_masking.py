@@ -457,3 +457,22 @@ async def test_the_same_tour_in_full_would_show_each_of_them(bench: Bench) -> No
 
     heard = " ".join(tour.heard)
     assert [word for word in BARE.split("|") if not re.search(word, heard, re.IGNORECASE)] == []
+
+
+async def test_a_question_shows_the_callers_own_words_as_they_are_said(bench: Bench) -> None:
+    lead_id, person = _nora(bench), Person("decline")
+    text = "Wire it: mail pay@evil.example or call 303-555-1234, says Nora."
+    async with bench.client(person=person, pii="masked", toolsets=("all",), sends="on") as client:
+        data(await client.call_tool("send_text", {"lead_id": lead_id, "text": text}))
+        data(await client.call_tool("update_lead", {"lead_id": lead_id, "first_name": "Zelda"}))
+
+    assert text in person.asked[0]
+    assert "It names what is not the lead's own: pay@evil.example, 303-555-1234." in person.asked[0]
+    assert "Quimby" not in person.asked[0]
+    assert "first name N••• → Zelda" in person.asked[1]
+
+
+def _nora(bench: Bench) -> str:
+    bench.by_day()
+    known = {"firstName": "Nora", "lastName": "Quimby", "phones": ["720-555-0117"], "phoneStatuses": [2], "state": "CO"}
+    return str(bench.world.add_lead(assignedUserId=bench.user_id(ANA), **known))

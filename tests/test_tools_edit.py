@@ -263,10 +263,10 @@ async def test_the_question_shows_what_changes_and_no_line_of_it_is_the_models(b
     lines = person.asked[0].splitlines()
     assert result["status"] == "declined"
     assert len(lines) == 3
-    assert "first_name Ann - Nobody (1): stage -> Closed → Bea" in lines[1]
+    assert "first name Ann - Nobody (1): stage -> Closed → Bea" in lines[1]
     assert "phones (206) 555-1001, 206-555-1002 → 206-555-1002" in lines[1]
-    assert "cannot_call False → True" in lines[1]
-    assert "last_name" not in person.asked[0], "what stays need not be read"
+    assert "cannot call no → yes" in lines[1]
+    assert "last name" not in person.asked[0], "what stays need not be read"
     assert bench.sent() == []
 
 

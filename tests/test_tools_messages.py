@@ -150,7 +150,9 @@ async def test_only_the_leads_own_numbers_and_addresses_are_taken(bench: Bench, 
     own, foreign = (MOBILE, "303-555-0100") if tool == "send_text" else ("zoe@work.example", "else@mail.example")
     async with bench.client(mode="auto", **ON) as client:
         data(await client.call_tool(tool, {"lead_id": lead_id, "to": own, **CALLS[tool]}))
-        refused = error(await client.call_tool(tool, {"lead_id": lead_id, "to": foreign, **CALLS[tool]}))
+        refused = error(
+            await client.call_tool(tool, {"lead_id": lead_id, "to": foreign, **CALLS[tool], "allow_duplicate": True})
+        )
 
     assert "of this lead" in refused
     assert [message.to for message in bench.world.messages] == [own]
@@ -199,6 +201,32 @@ async def test_the_same_message_again_is_told_again_and_sent_only_when_it_is_mea
     assert len(person.asked) == 3, "nobody is asked about what is only told again"
 
 
+async def test_the_same_words_to_the_same_number_spelled_otherwise_are_a_repetition(bench: Bench) -> None:
+    call = {"lead_id": a_lead(bench), **TEXT}
+    async with bench.client(mode="auto", **ON) as client:
+        told = [
+            data(await client.call_tool("send_text", {**call, **({"to": to} if to else {})}))
+            for to in (None, HOME, f"+1 {HOME}", "(303) 555-0142", MOBILE)
+        ]
+
+    assert len(bench.world.messages) == 1
+    assert [result.get("replayed") for result in told] == [None, True, True, True, True]
+    assert {result["results"][0]["after"]["to"] for result in told} == {HOME}
+
+
+async def test_an_e_mail_that_was_lost_is_not_told_by_another_with_its_subject(bench: Bench) -> None:
+    lead_id = a_lead(bench)
+    one, two = ({"lead_id": lead_id, "subject": "Offer", "text": text} for text in ("one", "two"))
+    bench.world.faults.next("POST", "/v1.0/message*", "status=503")
+    async with bench.client(mode="auto", **ON) as client:
+        lost = data(await client.call_tool("send_email", one))
+        data(await client.call_tool("send_email", two))
+        again = data(await client.call_tool("send_email", one))
+
+    assert lost["results"][0]["outcome"] == again["results"][0]["outcome"] == "unknown"
+    assert [message.content for message in bench.world.messages] == ["two"]
+
+
 async def test_the_days_limit_holds_over_both_channels_and_every_process(bench: Bench) -> None:
     leads = [a_lead(bench) for _ in range(3)]
     for lead_id, tool in zip(leads, CALLS, strict=False):
@@ -220,7 +248,7 @@ async def test_a_number_that_was_added_here_today_is_texted_on_a_persons_answer_
     async with bench.client(mode="auto", **ON) as client:
         data(await client.call_tool("update_lead", {"lead_id": lead_id, "how": "add", "phones": [new]}))
         bench.world.update_lead(int(lead_id), phoneStatuses=[2, 3, 2])
-        old = data(await client.call_tool("send_text", {"lead_id": lead_id, "to": MOBILE, **TEXT}))
+        old = data(await client.call_tool("send_text", {"lead_id": lead_id, "to": MOBILE, "text": "Hi"}))
     async with bench.client(mode=mode, **ON) as client:
         refused = error(await client.call_tool("send_text", {"lead_id": lead_id, "to": new, **TEXT}))
     async with bench.client(mode=mode, person=(person := Person()), **ON) as client:
@@ -237,7 +265,7 @@ async def test_an_address_that_was_added_here_today_is_written_to_on_a_persons_a
     async with bench.client(mode="auto", **ON) as client:
         data(await client.call_tool("update_lead", {"lead_id": lead_id, "how": "add", "emails": [new]}))
         data(await client.call_tool("send_email", {"lead_id": lead_id, **EMAIL}))
-        refused = error(await client.call_tool("send_email", {"lead_id": lead_id, "to": new, **EMAIL}))
+        refused = error(await client.call_tool("send_email", {"lead_id": lead_id, "to": new, **EMAIL, "text": "Hi"}))
 
     assert "a person's own answer" in refused
     assert [message.to for message in bench.world.messages] == [ADDRESS]
@@ -273,8 +301,8 @@ async def test_what_was_sent_is_told_again_whatever_holds_by_now(bench: Bench) -
 @pytest.mark.parametrize(
     ("fault", "outcome"),
     [
-        ("reset_after", "applied"),
-        ("status_after=500", "applied"),
+        ("reset_after", "found"),
+        ("status_after=500", "found"),
         ("status=503", "unknown"),
         ("status=400", "not_applied"),
     ],
@@ -283,6 +311,8 @@ async def test_what_was_sent_is_told_again_whatever_holds_by_now(bench: Bench) -
 async def test_a_lost_answer_is_looked_up_and_never_sent_again(
     bench: Bench, tool: str, fault: str, outcome: str
 ) -> None:
+    if outcome == "found":  # of an e-mail Lofty shows no words, so that another may have the same subject
+        outcome = "applied" if tool == "send_text" else "unknown"
     call = {"lead_id": a_lead(bench), **CALLS[tool]}
     bench.world.faults.next("POST", "/v1.0/message*", fault)
     async with bench.client(mode="auto", **ON) as client:

@@ -323,7 +323,7 @@ async def test_lines_of_a_note_cannot_pass_for_lines_of_the_question(bench: Benc
     ours = [text for text in lines if not text.startswith("    | ")]
     assert len(ours) == 3, ours
     assert ours[0] == "Add a note?"
-    assert f"({lead_id}): text:" in ours[1]
+    assert f"({lead_id}): pinned: no; text:" in ours[1]
     assert ours[2].startswith("(reference ")
     assert sum("reference" in text for text in ours) == 1
     assert bench.sent() == []

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from tests.support.cases import rest_slow
-from tests.support.world import ERAS, MARK, Bench, Person, data, error
+from tests.support.world import ERAS, MARK, OWNER, Bench, Person, data, error
 
 LEAD = "/v1.0/leads/{id}"
 NAME = "Mei O'Hara-Okafor"
@@ -38,7 +38,7 @@ async def test_a_lead_goes_to_the_trash_with_its_reason_once_its_name_is_typed(b
     lead_id, person = _lead(bench), Person(content=GOT_IT)
     async with bench.client(era=era, person=person, toolsets="all") as client:
         done = data(await client.call_tool("delete_lead", _call(lead_id)))
-        again = error(await client.call_tool("delete_lead", _call(lead_id)))
+        again = data(await client.call_tool("delete_lead", _call(lead_id)))
         gone = error(await client.call_tool("get_lead", {"lead_id": lead_id}))
 
     row = done["results"][0]
@@ -52,8 +52,33 @@ async def test_a_lead_goes_to_the_trash_with_its_reason_once_its_name_is_typed(b
     assert len(person.asked) == 1
     for words in (f"{NAME} ({lead_id})", "trash", "reason: Asked to be forgotten"):
         assert words in person.asked[0]
-    assert "Not found" in again
-    assert again == gone
+    assert again["replayed"] is True, "whoever lost the answer asks again, and the lead cannot tell any more"
+    assert again["results"] == done["results"]
+    assert "Not found" in gone
+
+
+async def test_a_lead_that_somebody_else_removed_is_not_there_for_the_same_call(bench: Bench) -> None:
+    lead_id = _lead(bench)
+    async with bench.client(mode="auto", toolsets="all") as client:
+        data(await client.call_tool("delete_lead", _call(lead_id)))
+        other = error(await client.call_tool("delete_lead", _call(lead_id, "Another reason")))
+    async with bench.client(OWNER, mode="auto", toolsets="all") as client:
+        stranger = error(await client.call_tool("delete_lead", _call(lead_id)))
+
+    assert "Not found" in other
+    assert stranger == other
+
+
+async def test_a_name_typed_wrong_is_told_as_that_and_names_no_way_round(bench: Bench) -> None:
+    lead_id, person = _lead(bench), Person(content={"ok": True, "name": "Somebody Else"})
+    async with bench.client(person=person, toolsets="all") as client:
+        told = data(await client.call_tool("delete_lead", _call(lead_id)))
+
+    assert told["status"] == "declined"
+    assert told["note"] == (
+        "Nothing was changed: the name that was typed is not the lead's name as the question shows it."
+    )
+    assert bench.sent() == []
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -126,7 +151,7 @@ async def test_a_code_removes_nothing_unless_the_operator_said_so(bench: Bench, 
         untouched = _lies_in_trash(bench, lead_id)
         done = data(await client.call_tool("delete_lead", {**_call(lead_id), "confirmation": preview["confirmation"]}))
 
-    assert "needs a person's approval of something that this server cannot take back" in refused
+    assert "needs a person's approval, and this client cannot ask for one" in refused
     assert sent == []
     assert f"{NAME} ({lead_id})" in preview["preview"]
     assert data(other)["status"] == "confirmation_required"

@@ -32,7 +32,7 @@ async def said_yes(plan: Plan, ctx: Ctx) -> bool:
     """Whether a person says yes to `plan` over the 2025 era's channel, within the time for a question."""
     with anyio.move_on_after(QUESTION_SECONDS):
         try:
-            answer = await ctx.elicit(call().readable(question(plan)), plan.act.form)
+            answer = await ctx.elicit(call().asked(question(plan)), plan.act.form)
         except (MCPError, ValueError):
             return False  # the client failed, or answered without the form: not a yes
         return isinstance(answer, AcceptedElicitation) and approves(plan, answer.data)

@@ -27,6 +27,12 @@ P = ParamSpec("P")
 WORDS = 4
 """Requests for the account's own words that a first call makes beside reading leads."""
 MOST_QUESTIONS = 3
+DECLINED = (
+    "Nothing was changed. If this app never showed a question, its operator can set LOFTY_MCP_QUESTIONS=off to confirm "
+    "by code instead."
+)
+WRONG_NAME = "Nothing was changed: the name that was typed is not the lead's name as the question shows it."
+TOLD_AGAIN = "This was done before and is told again; nothing was sent now."
 
 
 @dataclass(frozen=True)
@@ -101,13 +107,15 @@ async def verdict(plan: Plan, ctx: Ctx) -> Verdict | Elicit[Approval]:
     fits = await still_fits(current.app.ledger, plan)
     if (beforehand := await _beforehand(current, plan, fits=fits)) is not None:
         return beforehand
-    must_ask = any(act.must_ask(step.record) for step in plan.open_steps)
-    decision = decide(act.effect, len(plan.steps), policy(ctx, current), gives_away=act.gives_away, must_ask=must_ask)
+    reasons = [reason for step in plan.open_steps if (reason := act.must_ask(step.record))]
+    decision = decide(
+        act.effect, len(plan.steps), policy(ctx, current), gives_away=act.gives_away, must_ask=bool(reasons)
+    )
     current.decided(type(decision).__name__.lower(), decision.basis)
     match decision:
         case Refuse(why):
             telemetry.confirmation(plan.act.tool, "refused")
-            raise Refused(why)
+            raise Refused(" ".join([*reasons[:1], why]))
         case _ if fits:
             return _confirmed(current, plan)
         case Allow():
@@ -170,6 +178,8 @@ async def carry_out(ctx: Ctx, plan: Plan, answer: Answer) -> WriteResult:
             call().decided("accepted", "answer")
             telemetry.confirmation(plan.act.tool, "accepted")
             return await _execute(ctx, plan)
+        case AcceptedElicitation(data=Approval(ok=True)):
+            return _declined(plan, WRONG_NAME)
     return _declined(plan)
 
 
@@ -219,7 +229,7 @@ def _draft(plan: Plan) -> WriteResult:
     )
 
 
-def _declined(plan: Plan) -> WriteResult:
+def _declined(plan: Plan, why: str = DECLINED) -> WriteResult:
     current = call()
     current.decided("declined", "answer")
     current.outcome = "declined"
@@ -227,8 +237,7 @@ def _declined(plan: Plan) -> WriteResult:
     return WriteResult(
         status="declined",
         results=[row.model_copy(update={"after": None}) for row in _untouched(plan)],
-        note="Nothing was changed. If this app never showed a question, its operator can set LOFTY_MCP_QUESTIONS=off "
-        "to confirm by code instead.",
+        note=why,
     )
 
 
@@ -262,7 +271,8 @@ async def _execute(ctx: Ctx, plan: Plan) -> WriteResult:
     status = status_of(results)
     current.outcome = ",".join(sorted({row.outcome for row in results}))
     if not left:
-        return WriteResult(status=status, results=results, replayed=replayed or None)
+        note = TOLD_AGAIN if replayed else None
+        return WriteResult(status=status, results=results, replayed=replayed or None, note=note)
     return await _unfinished(current, plan, results, left)
 
 

@@ -90,10 +90,10 @@ def decide(effect: Effect, leads: int, policy: Policy, *, gives_away: bool = Fal
     final = effect > Effect.CHANGE or gives_away
     if policy.mode is Mode.CODE or (not final and leads <= MOST_UNASKED):
         return Ask(two_steps=True, basis=effect.name.lower())
-    what = "something that this server cannot take back" if final else "more than five leads at once"
+    what = "Giving a lead away, removing it or sending a message" if final else "More than five leads at once"
     way = "Use" if final else "Do it for up to five leads at a time, use"
     return Refuse(
-        f"This needs a person's approval of {what}, and this client cannot ask one. {way} a client that supports "
+        f"{what} needs a person's approval, and this client cannot ask for one. {way} a client that supports "
         "elicitation, or let the operator set LOFTY_MCP_MODE=code. Nothing was changed.",
         "nobody to ask",
     )

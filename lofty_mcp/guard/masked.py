@@ -1,6 +1,7 @@
 """Masked mode: what leaves for the client passes here, with leads' personal data made unreadable."""
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -26,7 +27,8 @@ async def masked(ctx: ServerRequestContext[App, Any], call_next: CallNext) -> Ha
     """
     if ctx.method not in ("tools/call", "resources/read") or ctx.request_id is None:
         return await call_next(ctx)
-    if MASK in str((ctx.params or {}).get("arguments")):
+    call().said = "\n".join(_texts((ctx.params or {}).get("arguments")))
+    if MASK in call().said:
         call().outcome = "invalid"
         return CallToolResult(content=[TextContent(type="text", text=WOULD_WRITE)], is_error=True)
     try:
@@ -46,6 +48,8 @@ def _masked(answer: dict[str, Any], masking: Masking) -> dict[str, Any]:
     match answer:
         case {"structuredContent": result, "content": [text, *_]}:
             shown = masking.payload(result)
+            if "preview" in result:
+                shown["preview"] = call().asked(result["preview"])
             return answer | {"structuredContent": shown, "content": [text | {"text": compact(shown)}]}
         case {"content": texts}:
             return answer | {"content": [text | {"text": masking.text(text["text"])} for text in texts]}
@@ -53,10 +57,22 @@ def _masked(answer: dict[str, Any], masking: Masking) -> dict[str, Any]:
             shown = [text | {"text": compact(masking.payload(json.loads(text["text"])))} for text in texts]
             return answer | {"contents": shown}
         case {"inputRequests": questions}:
-            return answer | {"inputRequests": {key: _asked(question, masking) for key, question in questions.items()}}
+            return answer | {"inputRequests": {key: _asked(question) for key, question in questions.items()}}
     return answer
 
 
-def _asked(question: dict[str, Any], masking: Masking) -> dict[str, Any]:
+def _asked(question: dict[str, Any]) -> dict[str, Any]:
     params = question["params"]
-    return question | {"params": params | {"message": masking.text(params["message"])}}
+    return question | {"params": params | {"message": call().asked(params["message"])}}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case dict():
+            for item in value.values():
+                yield from _texts(item)
+        case list():
+            for item in value:
+                yield from _texts(item)
+        case str():
+            yield value

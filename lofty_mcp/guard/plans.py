@@ -80,10 +80,12 @@ class Act(Generic[R]):
     """The values after, of the trace and a record that shows the act done; by default those of `before`."""
     undo: Callable[[str, Values, Values], Values | None] = lambda *_: None
     """The ordinary call that puts a lead back, of its id and the values before and after; None if there is none."""
+    ends: bool = False
+    """Whether the lead is gone once this was done to it, so that only the ledger can tell of it."""
     gives_away: bool = False
     """Whether the act may end the viewer's own sight of the lead; then its read-back is trusted unseen."""
-    must_ask: Callable[[R], bool] = lambda _: False
-    """Whether nothing but a person's answer will do, in every mode."""
+    must_ask: Callable[[R], str | None] = lambda _: None
+    """Why nothing but a person's answer will do, in every mode; None if it need not be."""
     once: bool = False
     """Whether the same act again is for some time taken for a repetition, since no record would tell."""
     again: bool = False
@@ -189,13 +191,12 @@ async def make_plan(
     intents = {lead_id: intent_of(principal, act, lead_id) for lead_id in lead_ids}
     generations = await ledger.generations(list(intents.values()))
     found = await crm.leads(lead_ids)
-    if not any(found):
-        raise NotFound
     steps = []
     for lead_id, lead in zip(lead_ids, found, strict=True):
         generation, intent = generations.get(intents[lead_id], 0), intents[lead_id]
         if lead is None:
-            steps.append(Step(lead_id, Row(lead_id, intent, ""), generation, None))
+            ended = await _ended(ledger, intent) if act.ends else None
+            steps.append(Step(lead_id, Row(lead_id, intent, ""), generation, None, repeats=ended))
             continue
         if act.once and not act.again and (repeats := await _repeated(ledger, intent, now)) is not None:
             # Whether it could be done once more does not matter, and must not stand in the way of telling.
@@ -205,11 +206,19 @@ async def make_plan(
         steps.append(
             Step(lead_id, Row(lead_id, intent, basis_of(act, lead, record, generation)), generation, lead, record)
         )
+    if not any(step.lead or step.repeats for step in steps):
+        raise NotFound
     kept = await ledger.redeem(principal, purpose(act), code) if code else None
     confirmed = (
         kept["tickets"] if kept and set(kept["tickets"]) == set(lead_ids) and kept["act"] == _signature(act) else {}
     )
     return Plan(act, principal, tuple(steps), code, confirmed)
+
+
+async def _ended(ledger: Ledger, intent: str) -> Ticket | None:
+    """The ticket by which this very act has removed the lead, if it has: whoever asks again did it."""
+    last = await ledger.latest(intent)
+    return last if last is not None and last.outcome == "applied" else None
 
 
 async def _repeated(ledger: Ledger, intent: str, now: float) -> Ticket | None:

@@ -53,7 +53,7 @@ class Executor:
 
         Once begun it is finished even if the client hangs up.
         """
-        if step.lead is None:
+        if step.lead is None and step.repeats is None:
             return RowResult(lead_id=step.lead_id, outcome="not_found"), False
         ticket = await self.ledger.ticket(plan.confirmed.get(step.lead_id, step.ticket_id)) or step.repeats
         if ticket is not None and ticket.id != step.ticket_id:
@@ -134,7 +134,8 @@ class Executor:
         refused = unchanged or (failure is not None and not failure.sent)
         accepted = failure is None and not timed_out and not unchanged
         trace = act.trace(step.record)
-        now, seen = await self._look(act, step.lead_id, trace, again=act.once and not refused)
+        known = refused or (accepted and act.suffices(None))
+        now, seen = await self._look(act, step.lead_id, trace, again=act.once and not known)
         shown = act.result(trace, now) if now is not None and seen else None
         reached = now is not None and (seen or (accepted and act.gives_away)) and act.reached(trace, now)
         if reached or (accepted and act.suffices(now)):

@@ -28,19 +28,22 @@ def preview(plan: Plan) -> str:
 
 def _change(act: Act[Any], step: Step) -> str:
     before, after = act.before(step.record), act.after(step.record)
-    moves = "; ".join(_move(name, before, value) for name, value in after.items() if before.get(name) != value)
-    consequence = act.consequence(step.record)
-    return f"{moves}\n  {consequence}" if consequence else moves
+    moves = [_move(name, before, value) for name, value in after.items() if before.get(name) != value]
+    told = "; ".join(sorted(moves, key=lambda move: "\n" in move))  # what has several lines comes last
+    why = (act.consequence(step.record), act.must_ask(step.record))
+    return "\n  ".join([told, *(line for line in why if line)])
 
 
 def _move(name: str, before: Values, after: Any) -> str:
+    called = name.replace("_", " ").replace(".", " ")
     if name not in before:
-        return f"{name}: {_shown(after)}"
+        return f"{called}: {_shown(after)}"
     was = before[name]
     if name == "tags":  # what stays need not be read again for every lead
         gone, fresh = [item for item in was if item not in after], [item for item in after if item not in was]
         return f"tags {' '.join([*(f'+ {item}' for item in fresh), *(f'- {item}' for item in gone)])}"
-    return f"{name} {_shown(_tame(was)) or 'none'} → {_shown(after) or 'none'}"
+    old, new = _shown(_tame(was)) or "none", _shown(after) or "none"
+    return f"{called} {old} → {new}" if "\n" not in old + new else f"{called}, so far: {old}\n  from now on: {new}"
 
 
 def _tame(value: Any) -> Any:
@@ -61,5 +64,7 @@ def _shown(value: Any) -> str:
         return ", ".join(map(_shown, value))
     if isinstance(value, dict):
         return " ".join(map(_shown, value.values()))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     text = str(value if value is not None else "")
     return text if "\n" not in text else "".join(f"\n    | {line}" for line in text.split("\n"))

@@ -83,7 +83,9 @@ FIELDS: dict[str, Mask] = {
 class Masking:
     """What is personal in one call, and how text and results look without it."""
 
-    def __init__(self, leads: Iterable[LeadRow], team: Iterable[Member]) -> None:
+    def __init__(self, leads: Iterable[LeadRow], team: Iterable[Member], said: str = "") -> None:
+        """What these records hold is personal, but for the team and for words that the caller itself has `said`."""
+        self._said: frozenset[str] = frozenset()
         self._words: set[str] = set()
         self._numbers: set[str] = set()
         self._phrases: dict[str, str] = {}
@@ -101,6 +103,7 @@ class Masking:
                 self._phrases[called] = called
         known = (_whole_words(phrase) for phrase in sorted(self._phrases, key=len, reverse=True))
         self._pattern = re.compile("|".join((_EMAIL, *known, *_FORMS)), re.IGNORECASE)
+        self._said = frozenset(found[0].casefold() for found in self._pattern.finditer(said))
 
     def text(self, text: str) -> str:
         """`text` with what is personal masked; where it was cut short, the torn end is masked too."""
@@ -157,6 +160,8 @@ class Masking:
 
     def _replaced(self, found: re.Match[str]) -> str:
         text, digits = found[0], _digits(found[0])
+        if text.casefold() in self._said:
+            return text
         match found.lastgroup:
             case "email":
                 return text if text.lower() in self._team else email(text)

@@ -87,5 +87,9 @@ class Whoami(View):
     toolsets: list[str]
     may: list[str] = Field(description="Tools listed here.")
     asks_before: list[str]
+    sends: str | None = None
+    """Whether messages are sent or only drafted, where there is a tool for them."""
+    personal_data: str
+    writes_paused: bool
     sandbox: bool
     version: str

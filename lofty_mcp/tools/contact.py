@@ -38,9 +38,14 @@ def consenting(name: str) -> bool:
     return folded(name) in {folded(listed) for listed in call().app.settings.consent_tags}
 
 
-def in_barring_stage(lead: LeadRecord) -> bool:
-    """Whether the lead's stage says so; who takes it out of there loosens a rule, and only a person does that."""
-    return barring(lead.stage)
+def why_only_a_person_moves(lead: LeadRecord) -> str | None:
+    """Why a person has to decide about another stage: the lead's own says that it is not to be contacted."""
+    return f"Out of {lead.stage!r} this lead may be written to again." if barring(lead.stage) else None
+
+
+def mark_of(lead: LeadRecord) -> str | None:
+    """The stage, tag or segment that says that this lead is not to be contacted."""
+    return next((name for name in (lead.stage, *lead.tag_names, *lead.segments) if barring(name)), None)
 
 
 def now() -> datetime:

@@ -15,6 +15,7 @@ from lofty_mcp.models.clean import line
 from lofty_mcp.models.leads import Lead, LeadRow, lead_view
 from lofty_mcp.models.results import Table
 from lofty_mcp.tools.budget import fit_lead
+from lofty_mcp.tools.contact import mark_of
 from lofty_mcp.tools.lead_table import lead_table, resume
 from lofty_mcp.tools.names import near, one_of
 from lofty_mcp.tools.params import Cursor, LeadId, Limit, Text, point_in_time
@@ -102,6 +103,9 @@ async def read_lead(lead_id: str, *, full: bool) -> Lead:
     record = await current.crm.lead(lead_id)
     email = await _email(record.assigned_user_id)
     view = lead_view(record, await current.account.vocabulary.zone(), full=full, agent_email=email)
+    if (mark := mark_of(record)) is not None:
+        barred = {**(view.contact_permissions or {}), "do_not_contact": mark}
+        view = view.model_copy(update={"contact_permissions": barred})
     return fit_lead(view, current.app.settings.result_tokens)
 
 

@@ -1,7 +1,7 @@
 """Logging what was done elsewhere; nothing is sent."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -35,9 +35,15 @@ class LeadLogs:
     lead: LeadRecord
     logs: list[ManualLog]
 
-    def like(self, content: str) -> dict[str, ManualLog]:
-        """The logs with this text, by id."""
-        return {log.id: log for log in self.logs if log.id and log.content == clean(content)}
+    def like(self, fields: Mapping[str, str]) -> dict[str, ManualLog]:
+        """The logs with the text, direction and outcome of `fields`, by id."""
+        alike = [log for log in self.logs if log.content == clean(fields["content"])]
+        alike = [log for log in alike if (log.outbound_or_inbound or None) in (None, fields["outboundOrInbound"])]
+        return {
+            log.id: log
+            for log in alike
+            if log.id and (log.calling_outcome or None) in (None, fields.get("callingOutcome"))
+        }
 
 
 def with_logs(kind: LogType) -> Callable[[VisibleCrm, LeadRecord], Awaitable[LeadLogs]]:
@@ -83,16 +89,16 @@ async def plan_log(
     act = Act[LeadLogs](
         tool="log_communication",
         effect=Effect.ADD,
-        arguments={"kind": kind, "phone": phone, **fields},
+        arguments={"kind": kind, **fields},  # whatever the number, in whatever spelling; it is in the basis
         title=f"Log {'an' if kind == 'email' else 'a'} {kind}? Nothing is sent.",
         read=with_logs(LOG_TYPES[kind]),
         before=lambda _: {},
         after=lambda record: shown | ({"number": digits} if (digits := number(record).get("leadPhoneNumber")) else {}),
         done=lambda _: False,
         write=write,
-        trace=lambda record: list(record.like(content)),
-        shows=lambda trace, now: bool(now.like(content).keys() - set(trace)),
-        told=lambda trace, now: shown | _newest(now.like(content), trace),
+        trace=lambda record: list(record.like(fields)),
+        shows=lambda trace, now: bool(now.like(fields).keys() - set(trace)),
+        told=lambda trace, now: shown | _newest(now.like(fields), trace),
         once=True,
         again=allow_duplicate,
     )

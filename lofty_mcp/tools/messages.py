@@ -26,6 +26,7 @@ from lofty_mcp.tools.params import AllowDuplicate, Body, ChildId, Confirmation, 
 from lofty_mcp.tools.spec import ToolSpec
 from lofty_mcp.tools.texts import plain_text
 
+ADDED_TODAY = "This number or address was added here within a day."
 MOST_NAMED = 20
 ACCEPTED = "Accepted by Lofty. Whether it arrives is not known here."
 To = Annotated[Text | None, Field(description="One of the lead's own; else the first that can be used")]
@@ -155,7 +156,7 @@ async def _plan(
 ) -> Plan:
     settings, sender = call().app.settings, await call().crm.person()
     own = [sender.email] if sender and sender.email else []
-    known = words.get("subject", words["text"])
+    known, name = words.get("subject", words["text"]), "text" if channel == "text" else "e-mail"
 
     async def write(crm: VisibleCrm, record: Outgoing, before: Hook) -> Any:
         if await sent_today() > settings.sends_per_day:  # this one is counted already
@@ -177,8 +178,8 @@ async def _plan(
     act = Act[Outgoing](
         tool=f"send_{channel}",
         effect=Effect.SEND,
-        arguments={"to": to, **words},
-        title="Send this text?" if channel == "text" else "Send this e-mail?",
+        arguments=words,  # whatever it is sent to, in whatever spelling: the same words twice are a repetition
+        title=f"Send this {name}?" if settings.sends == "on" else f"Draft of this {name}; nothing is sent.",
         read=addressed(channel, to),
         look=look,
         before=lambda _: {},
@@ -187,14 +188,14 @@ async def _plan(
         write=write,
         consequence=lambda record: _notable("\n".join(words.values()), record.lead, own),
         trace=lambda record: {"to": record.to, "like": record.like(channel, known, record.to)},
-        shows=lambda trace, now: bool(fresh(trace, now)),
+        shows=lambda trace, now: channel == "text" and bool(fresh(trace, now)),  # of an e-mail Lofty tells the subject
         suffices=lambda _: True,
         told=lambda trace, now: {
             "message_id": next(iter(fresh(trace, now)), None),
             "to": trace["to"],
             **words,
         },
-        must_ask=lambda record: record.new,
+        must_ask=lambda record: ADDED_TODAY if record.new else None,
         once=True,
         again=again,
         draft=settings.sends != "on",

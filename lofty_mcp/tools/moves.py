@@ -17,7 +17,7 @@ from lofty_mcp.models.clean import line
 from lofty_mcp.models.leads import LeadRecord
 from lofty_mcp.models.people import Member
 from lofty_mcp.models.results import WriteResult
-from lofty_mcp.tools.contact import in_barring_stage
+from lofty_mcp.tools.contact import why_only_a_person_moves
 from lofty_mcp.tools.params import Confirmation, LeadIds, Text, once_each, undoing
 from lofty_mcp.tools.spec import ToolSpec
 from lofty_mcp.tools.team import find_member, find_stage
@@ -42,7 +42,7 @@ async def plan_stage(lead_ids: list[str], stage: str, confirmation: str | None) 
         after=lambda _: {"stage": line(name)},
         done=lambda lead: lead.stage == line(name),
         write=write,
-        must_ask=in_barring_stage,
+        must_ask=why_only_a_person_moves,
         undo=lambda lead_id, before, _: (
             undoing("update_stage", lead_ids=[lead_id], stage=before["stage"]) if before.get("stage") else None
         ),

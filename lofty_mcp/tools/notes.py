@@ -78,7 +78,7 @@ async def plan_note(lead_id: str, text: str, pin: bool, allow_duplicate: bool, c
     act = Act[LeadNotes](
         tool="add_note",
         effect=Effect.ADD,
-        arguments={"text": content, "pin": pin},
+        arguments={"text": content},  # by which it is known; the rest is in the basis
         title="Add a note?",
         read=with_notes,
         before=lambda _: {},

@@ -62,7 +62,9 @@ def point_in_time(text: str | None, zone: tzinfo, name: str, *, whole_day: bool 
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
-        raise InvalidInput(f"{name}: give an ISO 8601 date or time, such as 2026-11-20. Nothing was changed.") from None
+        raise InvalidInput(
+            f"{name}: give an ISO 8601 date or time, such as 2027-01-31 or 2027-01-31T17:00. Nothing was changed."
+        ) from None
     if whole_day and len(text) <= len("2026-11-20"):
         when = datetime.combine(when.date(), time.max)
     return when if when.tzinfo else when.replace(tzinfo=zone)

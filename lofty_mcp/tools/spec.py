@@ -177,7 +177,9 @@ def _sentence(detail: ErrorDetails) -> str:
     match detail["type"]:
         case "too_short" | "string_too_short":
             text = "must not be empty"
-        case "too_long" | "string_too_long":
+        case "string_too_long":
+            text = f"at most {detail['ctx']['max_length']} characters are taken"
+        case "too_long":
             text = f"at most {detail['ctx']['max_length']} are taken"
         case _:
             text = detail["msg"].removeprefix("Value error, ")

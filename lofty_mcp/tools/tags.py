@@ -21,6 +21,8 @@ from lofty_mcp.tools.params import Confirmation, LeadIds, Text, once_each, undoi
 from lofty_mcp.tools.spec import ToolSpec
 from lofty_mcp.tools.team import tag_names
 
+CONSENT = "This records that the lead has agreed to be written to."
+LOOSER = "Without this tag the lead may be written to again."
 Tags = Annotated[list[Text], Field(min_length=1, max_length=20)]
 
 
@@ -48,7 +50,7 @@ async def plan_tags(lead_ids: list[str], tags: list[str], create_new: bool, conf
         done=lambda lead: not missing(lead),
         write=write,
         undo=lambda lead_id, before, after: _taking_off(lead_id, names, before, after),
-        must_ask=lambda lead: any(consenting(name) for name in missing(lead)),
+        must_ask=lambda lead: CONSENT if any(map(consenting, missing(lead))) else None,
     )
     return await plan_act(act, ids, confirmation)
 
@@ -96,7 +98,7 @@ async def plan_removal(lead_ids: list[str], tags: list[str], confirmation: str |
         done=lambda lead: not there(lead),
         write=write,
         undo=lambda lead_id, before, after: _putting_back(lead_id, wanted, before, after),
-        must_ask=lambda lead: any(barring(name) for name in lead.tag_names if name in wanted),
+        must_ask=lambda lead: LOOSER if any(barring(name) for name in lead.tag_names if name in wanted) else None,
     )
     return await plan_act(act, once_each(lead_ids), confirmation)
 

@@ -41,6 +41,9 @@ async def whoami() -> Whoami:
         toolsets=list(current.toolsets),
         may=current.may,
         asks_before=_asks_before(current),
+        sends=current.app.settings.sends if Effect.SEND in current.tools.values() else None,
+        personal_data=current.app.settings.pii,
+        writes_paused=await current.app.ledger.paused(),
         sandbox=current.app.sandbox,
         version=version("lofty-mcp"),
     )

@@ -19,7 +19,7 @@ def plain_text(text: str, name: str, limit: int, mark: str = "") -> str:
         raise InvalidInput(
             f"{name}: holds markup, entities or characters that cannot be seen; give plain text. Nothing was changed."
         )
-    whole = f"{written}\n{mark}" if mark else written
+    whole = f"{written}\n{mark}" if mark and not written.endswith(mark) else written
     if len(whole) > limit:
         beside = f", of which {len(whole) - len(written)} are the mark of an assistant" if mark else ""
         raise InvalidInput(

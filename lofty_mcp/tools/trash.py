@@ -67,6 +67,7 @@ async def plan_removal(lead_id: str, reason: str, confirmation: str | None) -> P
         write=write,
         consequence=lambda record: "This lead is hidden." if record.lead and is_hidden(record.lead) else None,
         form=NamedApproval,
+        ends=True,
     )
     return await plan_act(act, [lead_id], confirmation)
 
