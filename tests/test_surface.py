@@ -16,6 +16,7 @@ from lofty_mcp import tools
 from lofty_mcp.guard.effects import Effect
 from lofty_mcp.server import INSTRUCTIONS
 from lofty_mcp.settings import Mode
+from tests.support.cases import rest_slow
 from tests.support.world import ANA, ERAS, OWNER, Bench, data, error, text
 
 SNAPSHOTS = Path(__file__).parent / "__snapshots__"
@@ -267,7 +268,7 @@ async def test_an_unknown_argument_is_refused_with_the_valid_names_and_nothing_g
 
 
 @pytest.mark.parametrize("bad", BAD_IDS, ids=repr)
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("era", rest_slow(*ERAS))
 async def test_what_is_not_an_id_is_refused_by_every_tool_and_nothing_is_sent(bench: Bench, era: str, bad: Any) -> None:
     async with bench.client(era=era, **ALL) as client:
         before = len(bench.world.log)

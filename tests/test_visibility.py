@@ -16,6 +16,7 @@ from lofty_mcp.errors import NotFound
 from lofty_mcp.guard.visibility import Viewer, viewer_of, visible
 from lofty_mcp.models.leads import LeadRecord
 from lofty_mcp.models.people import Member
+from tests.support.cases import rest_slow
 from tests.support.world import ANA, ERAS, MARK, OWNER, Bench, Person, data, error, rows, text
 
 NEVER = "1100000999999999"
@@ -185,8 +186,8 @@ def upstream_calls(bench: Bench) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("era", ERAS)
-@pytest.mark.parametrize("viewer", VIEWERS)
-@pytest.mark.parametrize("asked", [True, False], ids=["can be asked", "cannot be asked"])
+@pytest.mark.parametrize("viewer", rest_slow(*VIEWERS))
+@pytest.mark.parametrize("asked", rest_slow(True, False))
 async def test_a_world_with_hidden_leads_reads_as_one_without(pair: Pair, era: str, viewer: str, asked: bool) -> None:
     told = []
     for bench in (pair.there, pair.never):

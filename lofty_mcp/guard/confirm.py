@@ -146,7 +146,7 @@ async def _beforehand(current: Call, plan: Plan, *, fits: bool) -> Verdict | Non
         return Stop(_draft(plan))
     if fits and await _fresh(plan, current.app.ledger) == 0:
         return _confirmed(current, plan)  # what was done under this code is told again, whatever holds by now
-    if plan.open_steps:
+    if plan.open_steps and not fits:  # of a batch, what was done under its code is told all the same
         await _refuse_if_halted(current)
     return None
 
