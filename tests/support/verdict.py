@@ -48,6 +48,10 @@ class Intended:
         """Whether a read shows what this write does."""
         return SHOWN_BY.get(self.tool, f"/v1.0/leads/{self.lead_id}") in path
 
+    def is_planned_on(self, path: str) -> bool:
+        """Whether a call that repeats it reads this first; what a creation made is looked for only afterwards."""
+        return "/leads/" in path if self.tool in SHOWN_BY else self.is_seen_by(path)
+
 
 @dataclass
 class Judgement:
@@ -107,7 +111,7 @@ class Judgement:
         sent = [write for write in writes if write.kind != "429"]
         looks = [read for read in reads if told.asked < read.came < told.at and (not sent or read.came > sent[-1].came)]
         if sent and sent[-1].came < told.asked:  # sent by an earlier call: this one has read first what it plans on
-            planned = (n for n, look in enumerate(looks) if one.is_seen_by(look.path) and _arrived(look))
+            planned = (n for n, look in enumerate(looks) if one.is_planned_on(look.path) and _arrived(look))
             looks = looks[next(planned, len(looks)) + 1 :]
         shows = [one.is_seen_by(look.path) and _shows(look, sent) for look in looks]
         if not looks:
