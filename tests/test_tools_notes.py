@@ -140,7 +140,7 @@ async def test_the_same_note_again_within_two_minutes_is_told_again_and_not_sent
     assert len(bench.sent()) == 1
 
 
-@pytest.mark.parametrize("way", rest_slow("two minutes later", "allow_duplicate", "another text", "another pin"))
+@pytest.mark.parametrize("way", rest_slow("two minutes later", "allow_duplicate", "another text"))
 async def test_a_note_that_is_meant_again_is_sent(bench: Bench, way: str) -> None:
     lead_id = _bare_lead(bench)
     first = await _add(bench, lead_id)
@@ -148,7 +148,6 @@ async def test_a_note_that_is_meant_again_is_sent(bench: Bench, way: str) -> Non
     others: dict[str, dict[str, Any]] = {
         "allow_duplicate": {"allow_duplicate": True},
         "another text": {"text": "Call her on Tuesday"},
-        "another pin": {"pin": True},
     }
     second = await _add(bench, lead_id, **others.get(way, {}))
 

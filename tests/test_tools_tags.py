@@ -175,7 +175,7 @@ async def test_six_leads_need_a_client_that_can_ask(bench: Bench) -> None:
     async with bench.client() as client:
         refused = error(await client.call_tool("remove_tag", {"lead_ids": ids, "tags": ["VIP"]}))
 
-    assert "more than five leads" in refused
+    assert "More than five leads" in refused
     assert bench.sent() == []
 
 
