@@ -85,9 +85,7 @@ async def _calls(client: Client, recorder: Recorder) -> list[Call]:
     stage = {"lead_ids": [lead_id], "stage": "Under Contract"}
     preview = await tool("`update_stage`, preview", "update_stage", **stage)
     await tool("`update_stage`, with its code", "update_stage", **stage, confirmation=preview["confirmation"])
-    to = {"lead_ids": [lead_id], "assignee": "mark.silva@summitpeak.example"}
-    preview = await tool("`assign_lead`, preview", "assign_lead", **to)
-    await tool("`assign_lead`, with its code", "assign_lead", **to, confirmation=preview["confirmation"])
+    await tool("`add_note`, carried out", "add_note", lead_id=lead_id, text="Called back.")
     for uri in ("me", "team/members", "team/stages", "team/tags", f"leads/{lead_id}", f"leads/{lead_id}/timeline"):
         named = uri.replace(lead_id, "{lead_id}")
         await took(f"`lofty://{named}`", lambda uri=uri: client.read_resource(f"lofty://{uri}"))  # type: ignore[misc]
