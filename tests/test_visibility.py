@@ -616,13 +616,13 @@ async def test_an_unknown_outcome_is_not_settled_by_a_record_that_is_hidden_by_n
 
 
 async def test_a_message_of_a_hidden_lead_is_on_another_one_as_little_as_one_that_never_was(bench: Bench) -> None:
-    hidden, own = bench.hidden_lead(), bench.visible_lead(MARK)
+    hidden, other = bench.hidden_lead(), bench.visible_lead()
     theirs = str(bench.world.add_communication(int(hidden), channel="Text", note="Whispered"))
     told, waited = [], []
-    async with bench.client(MARK, toolsets=("messages",)) as client:
+    async with bench.client(OWNER, toolsets=("messages",)) as client:  # to whom Lofty itself would show it
         for message_id in (theirs, "1241334726691799999"):
             before = bench.tick
-            call = {"lead_id": own, "message_id": message_id, "kind": "text"}
+            call = {"lead_id": other, "message_id": message_id, "kind": "text"}
             told.append(error(await client.call_tool("get_message", call)))
             waited.append(bench.tick - before)
 
