@@ -471,3 +471,28 @@ async def test_where_even_that_is_too_much_the_outcomes_stay(bench: Bench) -> No
     assert [(row["lead_id"], row["outcome"]) for row in data(result)["results"]] == [(i, "applied") for i in ids]
     assert "left out" in data(result)["note"]
     assert openai.o200k_base().count(text(result)) <= 500
+
+
+async def test_only_what_was_told_again_whole_says_that_nothing_was_sent(bench: Bench) -> None:
+    first, second = _leads(bench, 2)
+    lost = [second] * 3
+
+    def refused(request: httpx2.Request) -> None:
+        if request.method == "PUT" and lost and request.url.path.endswith(lost[0]):
+            lost.pop()
+            raise httpx2.ConnectError("refused", request=request)
+
+    call: dict[str, Any] = {"lead_ids": [first, second], "stage": "Qualified"}
+    async with bench.client(mode="code") as client:
+        call["confirmation"] = data(await client.call_tool("update_stage", call))["confirmation"]
+        bench.network.before = refused
+        half, rest, again = [data(await client.call_tool("update_stage", call)) for _ in range(3)]
+
+    assert [[row["outcome"] for row in told["results"]] for told in (half, rest)] == [
+        ["applied", "not_applied"],
+        ["applied", "applied"],
+    ]
+    assert rest["replayed"] is True
+    assert "note" not in rest, "the second was sent now"
+    assert again["note"] == "Nothing was sent now: this tells again what became of it before."
+    assert len(bench.sent()) == 2

@@ -32,7 +32,7 @@ DECLINED = (
     "by code instead."
 )
 WRONG_NAME = "Nothing was changed: the name that was typed is not the lead's name as the question shows it."
-TOLD_AGAIN = "This was done before and is told again; nothing was sent now."
+TOLD_AGAIN = "Nothing was sent now: this tells again what became of it before."
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ async def _execute(ctx: Ctx, plan: Plan) -> WriteResult:
         current.crm, app.ledger, app.owner, app.clock, lambda: app.stopping, waiting=app.waiting, spends=answered
     )
     results: list[RowResult] = []
-    replayed = False
+    told_again: list[bool] = []
     stop_at = anyio.current_time() + ALL_WRITES_SECONDS
     for step in plan.steps:
         if anyio.current_time() >= stop_at:
@@ -264,15 +264,15 @@ async def _execute(ctx: Ctx, plan: Plan) -> WriteResult:
                 raise
             break  # what was done is told; the rest was not begun
         results.append(result)
-        replayed = replayed or again
+        told_again.append(again)
         await ctx.report_progress(len(results), len(plan.steps))
     results = [row.without_undo_but(current.may) for row in results]
     left = plan.steps[len(results) :]
     status = status_of(results)
     current.outcome = ",".join(sorted({row.outcome for row in results}))
     if not left:
-        note = TOLD_AGAIN if replayed else None
-        return WriteResult(status=status, results=results, replayed=replayed or None, note=note)
+        note = TOLD_AGAIN if all(told_again) else None
+        return WriteResult(status=status, results=results, replayed=any(told_again) or None, note=note)
     return await _unfinished(current, plan, results, left)
 
 
